@@ -1,0 +1,93 @@
+/**
+ * One guest thread: its registers, identity and per-thread kernel state, and the short ways from a handler to the
+ * host. The guest's threads share one Process.
+ */
+
+import type { FdTable } from './fd-table.ts';
+import { type Arg, type GuestAddr, type GuestCpu, type GuestMemory, type Host, type HostAddr, SyscallFrame } from './ports.ts';
+import type { Process } from './process.ts';
+
+export class Task {
+  readonly process: Process;
+  readonly cpu: GuestCpu;
+  readonly host: Host;
+  readonly memory: GuestMemory;
+  readonly fds: FdTable;
+  /** Thread id as the host kernel knows it. */
+  tid: number;
+  /** The system call in progress as the guest asked for it. */
+  readonly frame = new SyscallFrame();
+  /** set_tid_address: cleared and woken when the thread ends. 0: none. */
+  clearChildTid: GuestAddr = 0;
+  /** set_robust_list: head and length. */
+  robustList: GuestAddr = 0;
+  robustListLength = 0;
+  /** Name of the thread (PR_SET_NAME), at most 15 bytes. */
+  comm: Uint8Array;
+  /**
+   * Set while a system call's result is −EINTR because a signal arrived: its number, so that signal delivery can
+   * restart it (see Syscall.interrupted). −1 otherwise.
+   */
+  interruptedNr = -1;
+
+  readonly #base: number;
+  readonly #size: number;
+
+  constructor(process: Process, cpu: GuestCpu, tid: number, host: Host = process.host, memory: GuestMemory = process.memory) {
+    this.process = process;
+    this.cpu = cpu;
+    this.host = host;
+    this.memory = memory;
+    this.fds = process.fds;
+    this.tid = tid;
+    this.comm = process.comm;
+    this.#base = host.memoryBase;
+    this.#size = host.memorySize;
+  }
+
+  /**
+   * Host address for a pointer argument that reaches over `length` bytes. NULL stays NULL. Memory outside the
+   * guest's space becomes an address that is never accessible (the guest's page zero), so that the host kernel
+   * finds EFAULT itself, in its own order of checks.
+   */
+  pointer(addr: GuestAddr, length: number): HostAddr {
+    if (addr === 0) return 0;
+    if (addr + length <= this.#size) return this.#base + addr;
+    return this.#base + 64 + (addr & 63);
+  }
+
+  /**
+   * Length of a buffer at `addr`, cut to the guest's space (the kernel would stop at the first bad page). Sizes no
+   * address space has stay what they are, for the kernel's EINVAL (negative as ssize_t) or EFAULT.
+   */
+  room(addr: GuestAddr, length: number): number {
+    if (length >= 2 ** 63) return -1;
+    if (length >= 2 ** 47) return 2 ** 50;
+    return addr < this.#size ? Math.min(length, this.#size - addr) : length;
+  }
+
+  /** Host descriptor; negative numbers (AT_FDCWD) unchanged; one that is surely closed if the guest has none. */
+  hostFd(fd: number): number {
+    return fd < 0 ? fd : this.fds.host(fd);
+  }
+
+  /** One host system call by the kernel's name; −ENOSYS if the host lacks it. */
+  call(name: string, a0: Arg = 0, a1: Arg = 0, a2: Arg = 0, a3: Arg = 0, a4: Arg = 0, a5: Arg = 0): number {
+    const nr = this.host.nr[name];
+    if (nr === undefined || nr < 0) return -38;
+    return this.host.syscall(nr, a0, a1, a2, a3, a4, a5);
+  }
+
+  /** A zeroed structure in private memory: its place in `host.scratch` and its host address. Freed with the call. */
+  scratch(bytes: number): { at: number; address: HostAddr } {
+    const at = this.host.scratch.alloc(bytes);
+    return { at, address: this.host.scratch.address + at };
+  }
+
+  /** Private NUL-terminated copy of `bytes` for the duration of the call; returns its host address. */
+  cstring(bytes: Uint8Array): HostAddr {
+    const at = this.host.scratch.alloc(bytes.length + 1);
+    this.host.scratch.bytes.set(bytes, at);
+    return this.host.scratch.address + at;
+  }
+}

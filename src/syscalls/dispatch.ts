@@ -1,0 +1,60 @@
+/**
+ * From a guest's system-call instruction to its result: loads the frame, asks the feature word of the number
+ * whether anybody stands in between, runs the declaration's handler.
+ *
+ * Invariants: a call nobody intercepts costs no allocation beyond the handler's own; scratch memory taken during a
+ * call is given back; only Unwind (and errors of the engine itself) leave dispatch as exceptions.
+ */
+
+import { errno } from '../abi/errno.ts';
+import { GuestFault, type SyscallFrame, Unwind } from '../kernel/ports.ts';
+import { SyscallError } from '../kernel/syscall-error.ts';
+import type { Task } from '../kernel/task.ts';
+import { syscallByNumber } from './table.ts';
+
+/**
+ * Perform the system call in the task's registers and set its result there.
+ * @throws Unwind when the call leaves the normal path (exec, thread exit, sigreturn): no result is set then.
+ */
+export function dispatch(task: Task): void {
+  const { frame, cpu, process } = task;
+  cpu.loadSyscall(frame);
+  const { nr } = frame;
+  task.interruptedNr = -1;
+  const result =
+    process.interceptors.feature(nr) === 0
+      ? invoke(task, nr, frame)
+      : process.interceptors.run(task, frame, (inner) => invoke64(task, inner));
+  if (result === -errno.EINTR || result === MINUS_EINTR) task.interruptedNr = nr;
+  cpu.setSyscallResult(result);
+}
+
+const MINUS_EINTR = BigInt(-errno.EINTR);
+
+/**
+ * Run the original system call `nr` with the raw arguments of `frame` (frame.nr is not looked at), past every
+ * interceptor. Result ≥ 0 or −errno; a bigint only where a number could not hold it.
+ */
+export function invoke(task: Task, nr: number, frame: SyscallFrame): number | bigint {
+  const run = syscallByNumber(nr)?.run;
+  if (run === undefined) return -errno.ENOSYS;
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  try {
+    return run(task, frame);
+  } catch (error) {
+    if (error instanceof GuestFault) return -errno.EFAULT;
+    if (error instanceof SyscallError) return -error.errno;
+    throw error;
+  } finally {
+    scratch.release(mark);
+  }
+}
+
+/** As `invoke` for the number in the frame, exact to 64 bits whatever the handler returned. */
+export function invoke64(task: Task, frame: SyscallFrame): bigint {
+  const result = invoke(task, frame.nr, frame);
+  return typeof result === 'bigint' ? result : BigInt(result);
+}
+
+export { Unwind };
