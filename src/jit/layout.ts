@@ -1,0 +1,26 @@
+/**
+ * Where translated code and its runtime keep things in state memory (memory 1), above the 4 KiB that belong to the ISA,
+ * and which slots of the region table are special.
+ */
+
+/** Pages of 64 KiB of a thread's state memory. */
+export const STATE_PAGES = 64;
+/** i32: wasm call depth left; kept by `run`. */
+export const DEPTH_LIMIT = 1500;
+/** Direct-mapped cache from guest pc to table slot: entries of { pc i64, slot i32, unused i32 }. */
+export const JUMP_CACHE = 0x10000;
+export const JUMP_CACHE_BITS = 12;
+/** i32 execution counters, one per baseline region. */
+export const COUNTERS = 0x20000;
+export const COUNTERS_END = STATE_PAGES * 65536;
+/** Iterations after which a loop in baseline code asks for optimised code, and entries likewise for a region. */
+export const BASELINE_BUDGET = 2000;
+export const BASELINE_ENTRIES = 500;
+/** Back edges after which optimised code looks whether anything is pending. */
+export const OPTIMISED_BUDGET = 100_000;
+
+/** Table slots. `miss`: translate state.pc and go there. `budget`: a loop or entry budget is spent at state.pc. */
+export const SLOT_MISS = 0;
+export const SLOT_BUDGET = 1;
+export const FIRST_SLOT = 2;
+export const TABLE_SIZE = 1 << 20;

@@ -1,0 +1,13 @@
+/** What every module of translated code shares: the two memories and the type of a region. */
+import type { ModuleBuilder, ValType } from '../wasm/module-builder.ts';
+import * as layout from './layout.ts';
+
+/** Pages of guest memory: 16 GiB. */
+export const GUEST_PAGES = 262144;
+/** (depth, hot parameter 0, hot parameter 1) → (hot result 0, hot result 1) */
+export const FRAME_TYPE: { readonly params: readonly ValType[]; readonly results: readonly ValType[] } = { params: ['i32', 'i64', 'i64'], results: ['i64', 'i64'] };
+
+export function importMemories(m: ModuleBuilder, guestPages = GUEST_PAGES): void {
+  m.importMemory({ module: 'g', name: 'm', memory64: true, shared: true, initial: guestPages, maximum: guestPages });
+  m.importMemory({ module: 'g', name: 's', memory64: false, shared: false, initial: layout.STATE_PAGES, maximum: layout.STATE_PAGES });
+}
