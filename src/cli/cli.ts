@@ -1,0 +1,59 @@
+/** The command: from an invocation to an exit status. Prints help, version and the errors of starting a program. */
+
+import { writeSync } from 'node:fs';
+import { ExecError } from '../loader/exec-error.ts';
+import { findProgram, NotFound } from './find-program.ts';
+import { type Invocation, toBytes } from './invocation.ts';
+import { type Command, helpText, parseCommandLine, type RunOptions, UsageError } from './options.ts';
+import { VERSION } from './version.ts';
+
+/** As env(1), nice(1) and timeout(1) have it: the fault is in how the wrapper itself was called. */
+const WRONG_USE = 125;
+
+export interface Services {
+  /** Runs the program and returns its exit status, or does not return. Throws ExecError if it cannot be run. */
+  run(options: RunOptions): Promise<number>;
+  syscallHelp(): Promise<string>;
+  print(descriptor: 1 | 2, text: string): void;
+}
+
+export async function main(invocation: Invocation, services: Services): Promise<number> {
+  const complain = (message: string): void => services.print(2, `lunagate: ${message}\n`);
+  let command: Command;
+  try {
+    command = parseCommandLine(invocation);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    complain(error.message);
+    return WRONG_USE;
+  }
+  if (command.kind === 'version') {
+    services.print(1, `lunagate ${VERSION}\n`);
+    return 0;
+  }
+  if (command.kind === 'help') {
+    services.print(1, command.topic === 'syscalls' ? await services.syscallHelp() : helpText());
+    return 0;
+  }
+  try {
+    const program = findProgram(command.program, invocation.env);
+    return await services.run({ ...command.options, program: toBytes(program) });
+  } catch (error) {
+    if (!(error instanceof ExecError || error instanceof NotFound)) throw error;
+    complain(error.message);
+    return error.exitStatus;
+  }
+}
+
+/** All of `text` to a descriptor, whatever it is (a full pipe that does not block included). */
+export function print(descriptor: 1 | 2, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(descriptor, bytes, done);
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EAGAIN') return;
+    }
+  }
+}
+
