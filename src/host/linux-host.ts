@@ -1,0 +1,217 @@
+/**
+ * The port Host on Linux: raw system calls of one thread through its slot and the stubs. Owns the thread's slot,
+ * its scratch memory and its way into the kernel.
+ *
+ * Everything a process has once (stubs, slot arena) is in `HostShare`, plain numbers that a Worker can be given.
+ */
+
+import type { Arg, Host, HostAddr, HostBuffer, Scratch } from '../kernel/ports.ts';
+import { bootstrapSyscall, nativeFunction, viewNative } from './ffi.ts';
+import { hostBuffer, SCRATCH_SIZE, ScratchStack } from './native-memory.ts';
+import { installStubs, PAGE_SIZE, placeCode, type Stubs } from './stubs.ts';
+import { x64Thunk } from './stubs-x64.ts';
+import { type HostArch, syscallNumbers } from './syscall-numbers.ts';
+import {
+  SLOT_CALL, SLOT_COUNT, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_RESULT, SLOT_SIZE, SLOT_STACK,
+} from './thread-slot.ts';
+
+const PROT_NONE = 0;
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+const MAP_NORESERVE = 0x4000;
+const SIGSEGV = 11;
+const SIG_UNBLOCK = 1;
+const TWO32 = 4294967296;
+
+/** What the threads of one process have in common. */
+export interface HostShare {
+  readonly memoryBase: HostAddr;
+  readonly memorySize: number;
+  readonly arena: HostAddr;
+  readonly stubs: Stubs;
+}
+
+const nr = syscallNumbers(process.arch as HostArch);
+
+/** The process-wide part: slot arena and stubs. Called once, before any LinuxHost. */
+export function createShare(memoryBase: HostAddr, memorySize: number): HostShare {
+  const raw = bootstrapSyscall;
+  const size = SLOT_COUNT * SLOT_SIZE;
+  // One slot more than needed, so that an aligned stretch lies within.
+  const region = raw(nr['mmap'] as number, 0, size + SLOT_SIZE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (region < 0) throw new Error('the kernel gives no address space for thread slots; check ulimit -v');
+  const arena = Math.ceil(region / SLOT_SIZE) * SLOT_SIZE;
+  // The first page of the first slot takes the old sigaction; it is written anew when the slot is claimed.
+  const action = new DataView(viewNative(arena + SLOT_SIZE - PAGE_SIZE, PAGE_SIZE));
+  raw(nr['rt_sigaction'] as number, SIGSEGV, 0, arena + SLOT_SIZE - PAGE_SIZE, 8, 0, 0);
+  const handler = Number(action.getBigUint64(0, true));
+  const stubs = installStubs(raw, nr, arena, handler > 1 ? handler : 0);
+  return { memoryBase, memorySize, arena, stubs };
+}
+
+/** One thread's host. `slot` is its number in the arena, unique among live threads; the main thread's is 0. */
+export class LinuxHost implements Host {
+  readonly memoryBase: HostAddr;
+  readonly memorySize: number;
+  readonly nr = nr;
+  readonly scratch: Scratch;
+  readonly share: HostShare;
+  /** Host address of this thread's slot, and its lower part, for signals.ts. */
+  readonly slotAddress: HostAddr;
+  readonly slot: DataView;
+
+  readonly #i32: Int32Array;
+  readonly #i64: BigInt64Array;
+  readonly #enter: () => void;
+  readonly #enterInterruptible: () => void;
+  readonly #startWatch: () => void;
+  #interruptible = false;
+
+  constructor(share: HostShare, slot = 0) {
+    if (!(slot >= 0 && slot < SLOT_COUNT)) throw new RangeError(`thread slot ${slot} of ${SLOT_COUNT}`);
+    this.share = share;
+    this.memoryBase = share.memoryBase;
+    this.memorySize = share.memorySize;
+    this.slotAddress = share.arena + slot * SLOT_SIZE;
+
+    const buffer = viewNative(this.slotAddress, SLOT_STACK);
+    this.slot = new DataView(buffer);
+    new Uint8Array(buffer).fill(0);
+    this.#i32 = new Int32Array(buffer, SLOT_CALL, 16);
+    this.#i64 = new BigInt64Array(buffer, SLOT_CALL, 8);
+    this.slot.setBigUint64(SLOT_FLAG_POINTER, BigInt(this.slotAddress + SLOT_FLAG_DEFAULT), true);
+    this.slot.setBigInt64(SLOT_FULL_MASK, -1n, true);
+
+    const thunks = [share.stubs.syscall, share.stubs.interruptible, share.stubs.watch].map((stub) =>
+      x64Thunk(this.slotAddress, stub),
+    );
+    const step = 32;
+    const code = new Uint8Array(thunks.length * step);
+    thunks.forEach((thunk, i) => code.set(thunk, i * step));
+    const at = placeCode(bootstrapSyscall, nr, code);
+    this.#enter = nativeFunction(at);
+    this.#enterInterruptible = nativeFunction(at + step);
+    this.#startWatch = nativeFunction(at + 2 * step);
+    this.scratch = new ScratchStack(this.allocate(SCRATCH_SIZE));
+  }
+
+  syscall(number: number, a0: Arg = 0, a1: Arg = 0, a2: Arg = 0, a3: Arg = 0, a4: Arg = 0, a5: Arg = 0): number {
+    this.#call(number, a0, a1, a2, a3, a4, a5);
+    return this.#i32[SLOT_RESULT / 4 + 1]! * TWO32 + (this.#i32[SLOT_RESULT / 4]! >>> 0);
+  }
+
+  syscall64(number: number, a0: Arg = 0, a1: Arg = 0, a2: Arg = 0, a3: Arg = 0, a4: Arg = 0, a5: Arg = 0): bigint {
+    this.#call(number, a0, a1, a2, a3, a4, a5);
+    return this.#i64[SLOT_RESULT / 8]!;
+  }
+
+  /**
+   * Run `call` with its system calls interruptible: each returns −EINTR at once if a signal already waits for this
+   * thread. For the guest's blocking calls, once signals are caught (signals.ts).
+   */
+  interruptibly<T>(call: () => T): T {
+    const before = this.#interruptible;
+    this.#interruptible = true;
+    try {
+      return call();
+    } finally {
+      this.#interruptible = before;
+    }
+  }
+
+  allocate(bytes: number): HostBuffer {
+    const length = Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
+    const address = this.syscall(this.nr['mmap']!, 0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+    if (address < 0) throw new RangeError(`no ${length} bytes of engine memory: the kernel says ${address}`);
+    return hostBuffer(address, length);
+  }
+
+  exitGroup(status: number): never {
+    for (;;) this.syscall(this.nr['exit_group']!, status);
+  }
+
+  dieBySignal(signal: number): never {
+    const mark = this.scratch.mark();
+    const at = this.scratch.alloc(40);
+    // A zeroed sigaction is SIG_DFL without flags.
+    this.syscall(this.nr['rt_sigaction']!, signal, this.scratch.address + at, 0, 8);
+    this.scratch.view.setBigUint64(at, 1n << BigInt(signal - 1), true);
+    this.syscall(this.nr['rt_sigprocmask']!, SIG_UNBLOCK, this.scratch.address + at, 0, 8);
+    const pid = this.syscall(this.nr['getpid']!);
+    this.syscall(this.nr['tgkill']!, pid, this.syscall(this.nr['gettid']!), signal);
+    this.scratch.release(mark);
+    // Still here: a signal whose default is to be ignored, or process 1 of a pid namespace.
+    this.exitGroup(128 + signal);
+  }
+
+  writeAll(fd: number, bytes: Uint8Array): void {
+    const chunk = Math.min(bytes.length, 0x10000);
+    const mark = this.scratch.mark();
+    const at = this.scratch.alloc(chunk);
+    for (let done = 0; done < bytes.length; ) {
+      const part = bytes.subarray(done, done + chunk);
+      this.scratch.bytes.set(part, at);
+      const written = this.syscall(this.nr['write']!, fd, this.scratch.address + at, part.length);
+      if (written > 0) done += written;
+      else if (written === -11) this.#waitWritable(fd);
+      else if (written !== -4) break;
+    }
+    this.scratch.release(mark);
+  }
+
+  watch(fd: number): Int32Array {
+    const page = this.allocate(4 * PAGE_SIZE);
+    // Page 0 the counter, 1 the read buffer, 2 and 3 the stack.
+    this.#set(1, page.address + 4 * PAGE_SIZE);
+    this.#set(2, fd);
+    this.#set(3, page.address);
+    this.#set(4, page.address + PAGE_SIZE);
+    this.#startWatch();
+    const tid = this.#i32[SLOT_RESULT / 4]!;
+    if (tid < 0) throw new Error(`the kernel gives no thread to watch descriptor ${fd}: error ${-tid}; check ulimit -u`);
+    return new Int32Array(page.bytes.buffer, 0, 1);
+  }
+
+  #waitWritable(fd: number): void {
+    const mark = this.scratch.mark();
+    const at = this.scratch.alloc(8);
+    this.scratch.view.setInt32(at, fd, true);
+    this.scratch.view.setInt16(at + 4, 4, true);
+    this.syscall(this.nr['ppoll']!, this.scratch.address + at, 1, 0, 0, 8);
+    this.scratch.release(mark);
+  }
+
+  #call(number: number, a0: Arg, a1: Arg, a2: Arg, a3: Arg, a4: Arg, a5: Arg): void {
+    if (number < 0) {
+      this.#i64[SLOT_RESULT / 8] = -38n;
+      return;
+    }
+    this.#i32[0] = number;
+    this.#i32[1] = 0;
+    this.#set(1, a0);
+    this.#set(2, a1);
+    this.#set(3, a2);
+    this.#set(4, a3);
+    this.#set(5, a4);
+    this.#set(6, a5);
+    if (this.#interruptible) this.#enterInterruptible();
+    else this.#enter();
+  }
+
+  /** Word k of the slot. Int32Array stores take a number modulo 2³², which is two's complement for both halves. */
+  #set(k: number, value: Arg): void {
+    if (typeof value === 'bigint') this.#i64[k] = value;
+    else {
+      this.#i32[2 * k] = value;
+      this.#i32[2 * k + 1] = (value | 0) === value ? value >> 31 : Math.floor(value / TWO32);
+    }
+  }
+}
+
+/** Reserve [base, base+size) as address space that nobody can touch and that costs nothing. */
+export function closeRange(host: Host, base: HostAddr, size: number): number {
+  const MAP_FIXED = 0x10;
+  return host.syscall(
+    host.nr['mmap']!, base, size, PROT_NONE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0,
+  );
+}

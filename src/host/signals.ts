@@ -1,0 +1,169 @@
+/**
+ * Host signals as the engine receives them: which are caught, the queue the machine-code handler fills, the thread's
+ * signal mask, the last memory fault. What a signal means to the guest is the kernel layer's business.
+ *
+ * While a caught signal waits to be taken, all others are blocked (the handler leaves it so): the kernel keeps them
+ * in its own order, and `setMask` lets the next one come.
+ */
+
+import type { LinuxHost } from './linux-host.ts';
+import { BLOCK_ALL_BUT_FAULTS } from './stubs-x64.ts';
+import {
+  QUEUE_ENTRIES, SIGINFO_SIZE, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_HEAD, SLOT_PENDING, SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_SIZE,
+  SLOT_STACK, SLOT_TAIL,
+} from './thread-slot.ts';
+
+const SIGBUS = 7;
+const SIGSEGV = 11;
+const SIG_SETMASK = 2;
+const SIG_DFL = 0;
+const SIG_IGN = 1;
+const SA_SIGINFO = 0x4;
+const SA_RESTORER = 0x0400_0000;
+const SA_ONSTACK = 0x0800_0000;
+const SA_NOCLDSTOP = 0x1;
+const SA_NOCLDWAIT = 0x2;
+const SIGSET_BYTES = 8;
+
+/** One signal as the kernel delivered it: its number and the whole siginfo_t (128 bytes). */
+export interface HostSignal {
+  readonly signal: number;
+  readonly info: Uint8Array;
+}
+
+/** What the kernel said about the thread's last memory fault. `count` tells a new one from an old one. */
+export interface MemoryFault {
+  readonly signal: number;
+  readonly code: number;
+  readonly hostAddress: number;
+  readonly count: number;
+}
+
+export class HostSignals {
+  readonly #host: LinuxHost;
+  readonly #queuedFaults = new Set<number>();
+
+  /** Gives the thread its alternate signal stack, without which no signal may be caught. */
+  constructor(host: LinuxHost) {
+    this.#host = host;
+    this.#withScratch(24, (at, view, address) => {
+      view.setBigUint64(at, BigInt(host.slotAddress + SLOT_STACK), true);
+      view.setBigUint64(at + 16, BigInt(SLOT_SIZE - SLOT_STACK), true);
+      host.syscall(host.nr['sigaltstack']!, address, 0);
+    });
+  }
+
+  /** Let the handler record where memory faults happen before V8 turns them into wasm traps; SIGBUS traps as well. */
+  recordFaults(): void {
+    if (this.#host.share.stubs.faultHandler === 0) return;
+    for (const signal of [SIGSEGV, SIGBUS]) {
+      this.#action(signal, this.#host.share.stubs.fault, SA_SIGINFO | SA_ONSTACK | SA_RESTORER);
+    }
+  }
+
+  lastFault(): MemoryFault {
+    const slot = this.#host.slot;
+    return {
+      signal: slot.getInt32(SLOT_FAULT, true),
+      code: slot.getInt32(SLOT_FAULT + 4, true),
+      hostAddress: Number(slot.getBigUint64(SLOT_FAULT + 8, true)),
+      count: slot.getUint32(SLOT_FAULT + 16, true),
+    };
+  }
+
+  /** Queue `signal` for `take`. No SA_RESTART: a blocked system call returns −EINTR. */
+  catch(signal: number, flags: { noChildStop?: boolean; noChildWait?: boolean } = {}): void {
+    if (signal === SIGSEGV || signal === SIGBUS) return this.#queueFaults(signal, true);
+    const child = (flags.noChildStop ? SA_NOCLDSTOP : 0) | (flags.noChildWait ? SA_NOCLDWAIT : 0);
+    this.#action(signal, this.#host.share.stubs.signal, SA_SIGINFO | SA_ONSTACK | SA_RESTORER | child);
+  }
+
+  setDefault(signal: number): void {
+    if (signal === SIGSEGV || signal === SIGBUS) return this.#queueFaults(signal, false);
+    this.#action(signal, SIG_DFL, 0);
+  }
+
+  /** SIGSEGV and SIGBUS stay caught, for wasm traps; the kernel layer drops those it finds in the queue. */
+  ignore(signal: number): void {
+    if (signal === SIGSEGV || signal === SIGBUS) return this.#queueFaults(signal, true);
+    this.#action(signal, SIG_IGN, 0);
+  }
+
+  /** Undo what Node did to the signal dispositions: as inherited over exec, default or (by `ignored` bits) ignored. */
+  restoreInherited(ignored: bigint): void {
+    for (let signal = 1; signal <= 64; signal++) {
+      if (signal === 9 || signal === 19) continue;
+      if ((ignored >> BigInt(signal - 1)) & 1n) this.ignore(signal);
+      else this.setDefault(signal);
+    }
+  }
+
+  /** True if `take` has something to give. */
+  get pending(): boolean {
+    return this.#host.slot.getInt32(SLOT_PENDING, true) !== 0;
+  }
+
+  /** Host address of a 32-bit word that is set to 1 when a signal arrives, beside the slot's own. */
+  setFlagAddress(address: number): void {
+    this.#host.slot.setBigUint64(SLOT_FLAG_POINTER, BigInt(address), true);
+  }
+
+  /** The oldest signal not yet taken. The polled flag is the caller's to clear. */
+  take(): HostSignal | undefined {
+    const slot = this.#host.slot;
+    const tail = slot.getUint32(SLOT_TAIL, true);
+    if (tail === slot.getUint32(SLOT_HEAD, true)) {
+      slot.setInt32(SLOT_PENDING, 0, true);
+      return undefined;
+    }
+    const at = SLOT_QUEUE + (tail % QUEUE_ENTRIES) * SIGINFO_SIZE;
+    const info = new Uint8Array(slot.buffer, slot.byteOffset + at, SIGINFO_SIZE).slice();
+    slot.setUint32(SLOT_TAIL, (tail + 1) >>> 0, true);
+    if (((tail + 1) >>> 0) === slot.getUint32(SLOT_HEAD, true)) slot.setInt32(SLOT_PENDING, 0, true);
+    return { signal: new DataView(info.buffer).getInt32(0, true), info };
+  }
+
+  /** The calling thread's signal mask. Memory faults are never blocked on the host: wasm traps need them. */
+  setMask(blocked: bigint): void {
+    this.#withScratch(8, (at, view, address) => {
+      view.setBigUint64(at, BigInt.asUintN(64, blocked & BLOCK_ALL_BUT_FAULTS), true);
+      this.#host.syscall(this.#host.nr['rt_sigprocmask']!, SIG_SETMASK, address, 0, SIGSET_BYTES);
+    });
+  }
+
+  getMask(): bigint {
+    let mask = 0n;
+    this.#withScratch(8, (at, view, address) => {
+      this.#host.syscall(this.#host.nr['rt_sigprocmask']!, 0, 0, address, SIGSET_BYTES);
+      mask = view.getBigUint64(at, true);
+    });
+    return mask;
+  }
+
+  /** One switch for both: while either is queued, so is the other, and `take` gives it to the kernel layer. */
+  #queueFaults(signal: number, queued: boolean): void {
+    if (queued) this.#queuedFaults.add(signal);
+    else this.#queuedFaults.delete(signal);
+    this.#host.slot.setInt32(SLOT_QUEUE_FAULTS, this.#queuedFaults.size, true);
+    this.recordFaults();
+  }
+
+  /** struct sigaction as rt_sigaction takes it: handler, flags, restorer, mask. */
+  #action(signal: number, handler: number, flags: number): void {
+    this.#withScratch(32, (at, view, address) => {
+      view.setBigUint64(at, BigInt(handler), true);
+      view.setBigUint64(at + 8, BigInt(flags), true);
+      view.setBigUint64(at + 16, BigInt(flags & SA_RESTORER ? this.#host.share.stubs.restorer : 0), true);
+      view.setBigUint64(at + 24, flags & SA_RESTORER ? BigInt.asUintN(64, BLOCK_ALL_BUT_FAULTS) : 0n, true);
+      this.#host.syscall(this.#host.nr['rt_sigaction']!, signal, address, 0, SIGSET_BYTES);
+    });
+  }
+
+  #withScratch(bytes: number, use: (at: number, view: DataView, address: number) => void): void {
+    const scratch = this.#host.scratch;
+    const mark = scratch.mark();
+    const at = scratch.alloc(bytes);
+    use(at, scratch.view, scratch.address + at);
+    scratch.release(mark);
+  }
+}

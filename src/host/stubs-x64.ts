@@ -1,0 +1,157 @@
+/**
+ * The machine code the engine needs on an x86-64 host, as bytes. Position-independent except for the constants
+ * given. Entry points, by label:
+ *
+ * - `syscall`               slot in rdi: system call from the slot, result into the slot.
+ * - `syscall_interruptible` the same, but −EINTR without entering the kernel if a signal waits in the slot. No
+ *                           signal can slip in between: the handler moves a thread that it finds between the check
+ *                           and the kernel (`checked` … `entered`) to the −EINTR exit.
+ * - `watch`                 slot in rdi: starts the raw thread of Host.watch. Arguments in the slot: top of its
+ *                           stack, descriptor, address of the counter, buffer of 4096 bytes.
+ * - `signal`                sigaction handler (SA_SIGINFO): siginfo into the slot's queue, flags up, all signals but
+ *                           memory faults blocked until TypeScript has dealt with this one. On a thread that is not
+ *                           the guest's it blocks all signals there for good and sends the signal on to the process.
+ * - `fault`                 handler of SIGSEGV and SIGBUS: notes code and address, then goes on to V8's handler as
+ *                           a SIGSEGV, so that wasm code traps for either. One that was sent by kill() is queued
+ *                           if SLOT_QUEUE_FAULTS says so, and kills otherwise.
+ * - `restorer`              rt_sigreturn.
+ *
+ * Offsets in the kernel's structures: siginfo_t si_code 8, si_addr 16; ucontext_t rip 168, uc_sigmask 296.
+ */
+
+import { Assembler } from './assembler.ts';
+import {
+  QUEUE_ENTRIES, SLOT_COUNT, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_HEAD, SLOT_OLD_MASK, SLOT_PENDING,
+  SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_RESULT, SLOT_SIZE, SLOT_TAIL,
+} from './thread-slot.ts';
+
+const NR = { read: 0, poll: 7, rt_sigprocmask: 14, rt_sigreturn: 15, getpid: 39, clone: 56, exit: 60, rt_sigqueueinfo: 129 };
+/** CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM */
+const RAW_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
+const UC_RIP = 168;
+const UC_SIGMASK = 296;
+/** Every signal but SIGBUS (7) and SIGSEGV (11): those are how wasm code traps. */
+export const BLOCK_ALL_BUT_FAULTS = ~((1n << 6n) | (1n << 10n));
+
+export interface StubParameters {
+  /** Address of the first thread slot, a multiple of SLOT_SIZE. */
+  readonly arena: number;
+  /** V8's own SIGSEGV handler; 0 if it has none. */
+  readonly faultHandler: number;
+}
+
+/** mov eax, nr; syscall */
+const kernel = (a: Assembler, nr: number): Assembler => a.bytes(0xb8).u32(nr).bytes(0x0f, 0x05);
+
+export function x64Stubs(p: StubParameters): Assembler {
+  const a = new Assembler();
+
+  /** rbx = slot (rdi); number and arguments from it into the registers of the kernel's calling convention. */
+  const loadCall = () =>
+    a
+      .bytes(0x53, 0x48, 0x89, 0xfb) // push rbx; mov rbx, rdi
+      .bytes(0x48, 0x8b, 0x03) // mov rax, [rbx]
+      .bytes(0x48, 0x8b, 0x7b, 0x08, 0x48, 0x8b, 0x73, 0x10, 0x48, 0x8b, 0x53, 0x18) // rdi, rsi, rdx
+      .bytes(0x4c, 0x8b, 0x53, 0x20, 0x4c, 0x8b, 0x43, 0x28, 0x4c, 0x8b, 0x4b, 0x30); // r10, r8, r9
+  const storeResult = () => a.bytes(0x48, 0x89, 0x43, SLOT_RESULT, 0x5b, 0xc3); // mov [rbx+…], rax; pop rbx; ret
+
+  a.label('syscall');
+  loadCall().bytes(0x0f, 0x05);
+  storeResult();
+
+  a.align(16, 0x90).label('syscall_interruptible');
+  loadCall();
+  a.label('checked').bytes(0x83, 0x7b, SLOT_PENDING, 0x00); // cmp dword [rbx+pending], 0
+  a.bytes(0x0f, 0x85).relative('interrupted'); // jne
+  a.bytes(0x0f, 0x05).label('entered');
+  storeResult();
+  a.label('interrupted').bytes(0x48, 0xc7, 0xc0).u32(-4); // mov rax, -EINTR
+  a.bytes(0xe9).relative('entered');
+
+  a.align(16, 0x90).label('watch');
+  a.bytes(0x53, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56); // push rbx, r12, r13, r14
+  a.bytes(0x48, 0x89, 0xfb); // mov rbx, rdi
+  // The new thread inherits the mask of this moment: everything blocked, so no signal ever reaches it.
+  a.bytes(0xbf).u32(2).bytes(0x48, 0x8d, 0xb3).u32(SLOT_FULL_MASK); // edi = SIG_SETMASK; rsi = &full
+  a.bytes(0x48, 0x8d, 0x93).u32(SLOT_OLD_MASK).bytes(0x41, 0xba).u32(8); // rdx = &old; r10d = 8
+  kernel(a, NR.rt_sigprocmask);
+  a.bytes(0x4c, 0x8b, 0x63, 0x10, 0x4c, 0x8b, 0x6b, 0x18, 0x4c, 0x8b, 0x73, 0x20); // r12 = fd, r13 = counter, r14 = buffer
+  a.bytes(0xbf).u32(RAW_THREAD_FLAGS).bytes(0x48, 0x8b, 0x73, 0x08); // edi = flags; rsi = stack
+  a.bytes(0x31, 0xd2, 0x45, 0x31, 0xd2, 0x45, 0x31, 0xc0); // edx = r10d = r8d = 0
+  kernel(a, NR.clone);
+  a.bytes(0x48, 0x85, 0xc0, 0x0f, 0x84).relative('watcher'); // test rax, rax; jz
+  a.bytes(0x48, 0x89, 0x43, SLOT_RESULT);
+  a.bytes(0xbf).u32(2).bytes(0x48, 0x8d, 0xb3).u32(SLOT_OLD_MASK).bytes(0x31, 0xd2, 0x41, 0xba).u32(8);
+  kernel(a, NR.rt_sigprocmask);
+  a.bytes(0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5b, 0xc3); // pop r14, r13, r12, rbx; ret
+
+  a.label('watcher');
+  a.bytes(0x44, 0x89, 0xe7, 0x4c, 0x89, 0xf6, 0xba).u32(4096); // edi = r12d; rsi = r14; edx = 4096
+  kernel(a, NR.read);
+  a.bytes(0x48, 0x85, 0xc0, 0x0f, 0x8f).relative('changed'); // test rax, rax; jg
+  a.bytes(0x48, 0x83, 0xf8, 0xfc, 0x0f, 0x84).relative('watcher'); // cmp rax, -EINTR; je
+  a.bytes(0x48, 0x83, 0xf8, 0xf5, 0x0f, 0x84).relative('wait'); // cmp rax, -EAGAIN; je
+  a.bytes(0x31, 0xff);
+  kernel(a, NR.exit);
+  a.label('changed').bytes(0xf0, 0x41, 0xff, 0x45, 0x00); // lock inc dword [r13]
+  a.bytes(0xe9).relative('watcher');
+  a.label('wait');
+  a.bytes(0x45, 0x89, 0x26, 0x41, 0xc7, 0x46, 0x04).u32(1); // pollfd at r14: fd, POLLIN
+  a.bytes(0x4c, 0x89, 0xf7, 0xbe).u32(1).bytes(0x48, 0xc7, 0xc2).u32(-1); // rdi = r14; esi = 1; rdx = -1
+  kernel(a, NR.poll);
+  a.bytes(0xe9).relative('watcher');
+
+  /** rax = slot of this thread, or jump to `otherwise`. Clobbers rcx. */
+  const findSlot = (otherwise: string) =>
+    a
+      .bytes(0x48, 0x89, 0xe0, 0x48, 0xb9).u64(p.arena) // mov rax, rsp; mov rcx, arena
+      .bytes(0x48, 0x29, 0xc8, 0x48, 0x3d).u32(SLOT_COUNT * SLOT_SIZE) // sub rax, rcx; cmp rax, size
+      .bytes(0x0f, 0x83).relative(otherwise) // jae
+      .bytes(0x48, 0x89, 0xe0, 0x48, 0x25).u32(-SLOT_SIZE); // mov rax, rsp; and rax, -SLOT_SIZE
+
+  a.align(16, 0x90).label('signal');
+  findSlot('foreign');
+  a.bytes(0x8b, 0x48, SLOT_HEAD, 0x41, 0x89, 0xc8, 0x44, 0x2b, 0x40, SLOT_TAIL); // ecx = head; r8d = ecx - tail
+  a.bytes(0x41, 0x83, 0xf8, QUEUE_ENTRIES, 0x0f, 0x83).relative('full'); // cmp r8d, entries; jae
+  a.bytes(0x41, 0x89, 0xc8, 0x41, 0x83, 0xe0, QUEUE_ENTRIES - 1); // r8d = ecx & (entries - 1)
+  a.bytes(0x49, 0xc1, 0xe0, 0x07, 0x4e, 0x8d, 0x84, 0x00).u32(SLOT_QUEUE); // shl r8, 7; lea r8, [rax+r8+queue]
+  for (let i = 0; i < 8; i++) a.bytes(0x0f, 0x10, 0x46, i * 16, 0x41, 0x0f, 0x11, 0x40, i * 16); // movups via xmm0
+  a.bytes(0xff, 0xc1, 0x89, 0x48, SLOT_HEAD); // inc ecx; mov [rax+head], ecx
+  a.label('full');
+  a.bytes(0x49, 0xb8).u64(BLOCK_ALL_BUT_FAULTS).bytes(0x4c, 0x09, 0x82).u32(UC_SIGMASK); // or [rdx+mask], r8
+  a.bytes(0xc7, 0x40, SLOT_PENDING).u32(1); // mov dword [rax+pending], 1
+  a.bytes(0x4c, 0x8b, 0x40, SLOT_FLAG_POINTER, 0x41, 0xc7, 0x00).u32(1); // mov r8, [rax+pointer]; mov dword [r8], 1
+  a.bytes(0x4c, 0x8b, 0x82).u32(UC_RIP); // mov r8, [rdx+rip]
+  a.bytes(0x4c, 0x8d, 0x0d).relative('checked').bytes(0x4d, 0x29, 0xc8); // lea r9, checked; sub r8, r9
+  a.bytes(0x49, 0x81, 0xf8).u32(a.labelOffset('entered') - a.labelOffset('checked')); // cmp r8, length
+  a.bytes(0x0f, 0x83).relative('done'); // jae
+  a.bytes(0x4c, 0x8d, 0x0d).relative('interrupted').bytes(0x4c, 0x89, 0x8a).u32(UC_RIP); // rip = interrupted
+  a.label('done').bytes(0xc3);
+
+  a.label('foreign');
+  a.bytes(0x49, 0xb8).u64(BLOCK_ALL_BUT_FAULTS).bytes(0x4c, 0x89, 0x82).u32(UC_SIGMASK); // mov [rdx+mask], r8
+  a.bytes(0x57, 0x56); // push rdi; push rsi
+  kernel(a, NR.getpid);
+  a.bytes(0x5a, 0x5e, 0x89, 0xc7); // pop rdx (siginfo); pop rsi (signal); mov edi, eax
+  kernel(a, NR.rt_sigqueueinfo).bytes(0xc3);
+
+  a.align(16, 0x90).label('fault');
+  findSlot('elsewhere');
+  a.bytes(0x83, 0x7e, 0x08, 0x00, 0x0f, 0x8e).relative('sent'); // cmp dword [rsi+si_code], 0; jle
+  a.bytes(0x89, 0x78, SLOT_FAULT, 0x8b, 0x4e, 0x08, 0x89, 0x48, SLOT_FAULT + 4); // signal, si_code
+  a.bytes(0x48, 0x8b, 0x4e, 0x10, 0x48, 0x89, 0x48, SLOT_FAULT + 8, 0xff, 0x40, SLOT_FAULT + 16); // si_addr, count
+  a.bytes(0xbf).u32(11).label('trap').bytes(0x48, 0xb8).u64(p.faultHandler).bytes(0xff, 0xe0); // edi = SIGSEGV; jmp rax
+  a.label('sent').bytes(0x83, 0x78, SLOT_QUEUE_FAULTS, 0x00, 0x0f, 0x85).relative('signal'); // cmp dword [rax+…], 0; jne
+  a.bytes(0xe9).relative('trap'); // V8's handler finds that it is not a trap, and dies of it
+  a.label('elsewhere').bytes(0x83, 0x7e, 0x08, 0x00, 0x0f, 0x8e).relative('foreign'); // jle
+  a.bytes(0xe9).relative('trap');
+
+  a.align(16, 0x90).label('restorer');
+  kernel(a, NR.rt_sigreturn);
+  return a;
+}
+
+/** The per-thread way in: loads the slot and goes on to a shared stub. */
+export function x64Thunk(slot: number, target: number): Uint8Array {
+  return new Assembler().bytes(0x48, 0xbf).u64(slot).bytes(0x48, 0xb8).u64(target).bytes(0xff, 0xe0).finish();
+}

@@ -1,0 +1,63 @@
+/**
+ * Puts the host's machine-code stubs into executable memory and says where they are. Made once a process; further
+ * threads are given the addresses.
+ */
+
+import type { HostAddr } from '../kernel/ports.ts';
+import { viewNative } from './ffi.ts';
+import { x64Stubs } from './stubs-x64.ts';
+
+/** Host addresses of the stubs; what each does stands in stubs-x64.ts. */
+export interface Stubs {
+  readonly syscall: HostAddr;
+  readonly interruptible: HostAddr;
+  readonly watch: HostAddr;
+  readonly signal: HostAddr;
+  readonly fault: HostAddr;
+  readonly restorer: HostAddr;
+  /** V8's SIGSEGV handler as it was found; 0 if none. */
+  readonly faultHandler: HostAddr;
+}
+
+/** System calls for setting up, before or beside the stubs. */
+export type RawSyscall = (nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number) => number;
+
+export const PAGE_SIZE = 4096;
+const PROT_READ_WRITE = 3;
+const PROT_READ_EXEC = 5;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+
+/** Write `code` into a fresh page and make that executable (never writable and executable at once). */
+export function placeCode(raw: RawSyscall, nr: Readonly<Record<string, number>>, code: Uint8Array): HostAddr {
+  const length = Math.ceil(code.length / PAGE_SIZE) * PAGE_SIZE;
+  const address = raw(nr['mmap'] as number, 0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+  if (address < 0) throw new Error(`the kernel gives no memory for machine code (${address}); check ulimit -v`);
+  new Uint8Array(viewNative(address, length)).set(code);
+  const result = raw(nr['mprotect'] as number, address, length, PROT_READ_EXEC, 0, 0, 0);
+  if (result < 0) {
+    throw new Error(`the kernel refuses executable memory (${result}); a security policy forbids generated code here`);
+  }
+  return address;
+}
+
+export function installStubs(
+  raw: RawSyscall,
+  nr: Readonly<Record<string, number>>,
+  arena: HostAddr,
+  faultHandler: HostAddr,
+): Stubs {
+  if (process.arch !== 'x64') {
+    throw new Error(`this version of lunagate runs on x86-64 hosts only, not on ${process.arch}`);
+  }
+  const code = x64Stubs({ arena, faultHandler });
+  const base = placeCode(raw, nr, code.finish());
+  return {
+    syscall: base + code.labelOffset('syscall'),
+    interruptible: base + code.labelOffset('syscall_interruptible'),
+    watch: base + code.labelOffset('watch'),
+    signal: base + code.labelOffset('signal'),
+    fault: base + code.labelOffset('fault'),
+    restorer: base + code.labelOffset('restorer'),
+    faultHandler,
+  };
+}

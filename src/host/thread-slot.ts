@@ -1,0 +1,39 @@
+/**
+ * The layout of a thread slot: 64 KiB of private memory, one for each guest thread, whose address is a multiple of
+ * its size. The lower part holds what TypeScript and the machine-code stubs tell each other, the upper part is the
+ * thread's alternate signal stack, so that a signal handler finds its thread's slot by rounding its stack pointer
+ * down: no thread-local storage, the same on every architecture. All slots lie in one arena; a stack pointer
+ * outside it means a thread that is not ours (V8's pool thread).
+ */
+
+export const SLOT_SIZE = 0x10000;
+/** Slots in the arena: guest threads at one time. Only touched slots cost memory. */
+export const SLOT_COUNT = 4096;
+
+/** System call number, then six arguments, then the result: 64-bit words. */
+export const SLOT_CALL = 0x00;
+export const SLOT_RESULT = 0x38;
+/** 32-bit: a signal waits in the queue; interruptible system calls return −EINTR at once. */
+export const SLOT_PENDING = 0x40;
+/** Host address of a further 32-bit word set to 1 when a signal arrives: the flag that translated code polls. */
+export const SLOT_FLAG_POINTER = 0x48;
+/** Where SLOT_FLAG_POINTER points when nothing polls. */
+export const SLOT_FLAG_DEFAULT = 0x50;
+/** 32-bit counts of signals put in by the handler and taken out by TypeScript. */
+export const SLOT_HEAD = 0x54;
+export const SLOT_TAIL = 0x58;
+/** 32-bit: SIGSEGV and SIGBUS that were sent by kill() go to the queue; 0: they kill, as by default. */
+export const SLOT_QUEUE_FAULTS = 0x5c;
+/** The last memory fault of the thread: signal (32-bit), si_code (32-bit), si_addr (64-bit), a count (32-bit). */
+export const SLOT_FAULT = 0x60;
+/** Two 64-bit signal masks for the stubs' own use: all ones, and the mask to restore. */
+export const SLOT_FULL_MASK = 0x80;
+export const SLOT_OLD_MASK = 0x88;
+
+/** The queue: siginfo_t of 128 bytes each. */
+export const SLOT_QUEUE = 0x1000;
+export const QUEUE_ENTRIES = 16;
+export const SIGINFO_SIZE = 128;
+
+/** The alternate signal stack: from here to the end of the slot. */
+export const SLOT_STACK = 0x2000;
