@@ -80,6 +80,7 @@ export function loadImage(target: LoadTarget, prepared: PreparedExec, request: L
   const { isa, layout } = request;
   const page = isa.pageSize;
   const { main, interpreter } = prepared;
+  target.space.setMmapTop(layout.mmapTop);
   mapStack(target, prepared, request);
 
   // A relocatable image without an interpreter (static PIE, or ld.so run by hand) goes to the mmap area: so the
@@ -89,6 +90,7 @@ export function loadImage(target: LoadTarget, prepared: PreparedExec, request: L
   const interpreterMap = interpreter === undefined ? undefined : mapImage(target, interpreter, page, undefined);
   const imageEnd = relocatable && interpreter === undefined ? layout.pieBase : mainMap.brk;
   const startBrk = up(imageEnd, page) + layout.brkShift;
+  target.space.setBrk(startBrk);
 
   const stack = buildStack({
     top: layout.stackTop,
@@ -142,9 +144,11 @@ function mapStack(target: LoadTarget, prepared: PreparedExec, { isa, layout }: L
   const executable = header === undefined ? isa.execStackByDefault : (header.flags & PF_X) !== 0;
   const prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE | MAP_STACK;
-  const result = target.mmap(layout.stackTop - layout.stackSize, layout.stackSize, prot, flags, -1, 0);
+  const bottom = layout.stackTop - layout.stackSize;
+  const result = target.space.mmap(bottom, layout.stackSize, prot, flags, -1, 0);
   if (result < 0)
     throw new ExecError(-result, display(prepared.execfn), `a stack of ${layout.stackSize} bytes cannot be mapped: ${errnoSentence(-result)}`, true);
+  target.space.setName(bottom, layout.stackTop, '[stack]');
 }
 
 function auxiliaryVector(elf: ElfFile, main: MappedImage, interpreter: MappedImage | undefined, request: LoadRequest): AuxEntry[] {

@@ -81,12 +81,12 @@ function placeImage(target: LoadTarget, image: ElfImage, page: number, base: num
   // Room is found by mapping it: with the slack that alignment may need, given back at both ends.
   const size = end - start;
   const slack = alignment > page ? alignment : 0;
-  const found = target.mmap(0, size + slack, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const found = target.space.mmap(0, size + slack, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (found < 0) fail(image, found, `${size} bytes of memory for it cannot be had`);
   const skew = start % alignment;
   const at = slack === 0 ? found : up(found - skew, alignment) + skew;
-  if (at > found) target.munmap(found, at - found);
-  if (at + size < found + size + slack) target.munmap(at + size, found + slack - at);
+  if (at > found) target.space.munmap(found, at - found);
+  if (at + size < found + size + slack) target.space.munmap(at + size, found + slack - at);
   return at - start;
 }
 
@@ -97,7 +97,7 @@ function mapSegment(target: LoadTarget, image: ElfImage, segment: Segment, bias:
   const prot = protection(segment);
   let zeroFrom = vaddr - inPage;
   if (filesz > 0) {
-    check(image, target.mmap(vaddr - inPage, up(filesz + inPage, page), prot, MAP_PRIVATE | MAP_FIXED, image.file.fd, offset - inPage));
+    check(image, target.space.mmap(vaddr - inPage, up(filesz + inPage, page), prot, MAP_PRIVATE | MAP_FIXED, image.file.fd, offset - inPage));
     zeroFrom = vaddr + filesz;
     if (memsz > filesz) zeroTail(target, image, zeroFrom, up(zeroFrom, page), prot);
   }
@@ -105,7 +105,7 @@ function mapSegment(target: LoadTarget, image: ElfImage, segment: Segment, bias:
   const to = up(vaddr + memsz, page);
   // What has no bytes in the file is always writable, executable if the segment is (vm_brk_flags).
   if (memsz > filesz && to > from)
-    check(image, target.mmap(from, to - from, PROT_READ | PROT_WRITE | (prot & PROT_EXEC), MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+    check(image, target.space.mmap(from, to - from, PROT_READ | PROT_WRITE | (prot & PROT_EXEC), MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
 }
 
 /** Clears what the file holds behind the segment in its last page. A read-only segment keeps it, as natively. */

@@ -19,12 +19,23 @@ export interface LoaderIsa {
   readonly execStackByDefault: boolean;
 }
 
-/** The address space as the loader uses it. Results are the kernel's: an address or 0, or −errno. */
-export interface LoadTarget {
-  readonly memory: GuestMemory;
+/** The address space as the loader uses it (memory/address-space.ts is one). Results are the kernel's: an address or 0, or −errno. */
+export interface LoadSpace {
   /** mmap(2) in the guest's space. `hostFd` is the host's descriptor, −1 for anonymous memory. */
   mmap(addr: GuestAddr, length: number, prot: number, flags: number, hostFd: number, offset: number): number;
   munmap(addr: GuestAddr, length: number): number;
+  /** Mappings without an address go downward from here. */
+  setMmapTop(top: GuestAddr): void;
+  /** Where the heap begins. */
+  setBrk(start: GuestAddr): void;
+  /** What /proc/self/maps calls a range. */
+  setName(start: GuestAddr, end: GuestAddr, name: string): void;
+}
+
+/** Where a program is loaded to: an empty address space and the way to its bytes. */
+export interface LoadTarget {
+  readonly space: LoadSpace;
+  readonly memory: GuestMemory;
 }
 
 /** Source of the random bytes that place the image and fill AT_RANDOM. */

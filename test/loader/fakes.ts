@@ -3,7 +3,7 @@
 import { closeSync, fstatSync, accessSync, constants, openSync, readlinkSync, readSync } from 'node:fs';
 import { errno, errnoName } from '../../src/abi/errno.ts';
 import { GuestFault, type Host, type GuestMemory, type Scratch } from '../../src/kernel/ports.ts';
-import type { LoadTarget } from '../../src/loader/types.ts';
+import type { LoadSpace } from '../../src/loader/types.ts';
 
 const names = ['openat', 'close', 'pread64', 'statx', 'faccessat2', 'readlinkat'];
 
@@ -93,11 +93,23 @@ export interface Page {
 }
 
 /** Pages by number. `mmap` without an address hands out space downward from `top`. */
-export class FakeSpace implements LoadTarget {
+export class FakeSpace implements LoadSpace {
   readonly pages = new Map<number, Page>();
   top: number;
+  brk = 0;
+  readonly names: string[] = [];
   constructor(top: number) {
     this.top = top;
+  }
+
+  setMmapTop(top: number): void {
+    this.top = top;
+  }
+  setBrk(start: number): void {
+    this.brk = start;
+  }
+  setName(start: number, end: number, name: string): void {
+    this.names.push(`${name} ${end - start}`);
   }
 
   mmap(addr: number, length: number, prot: number, flags: number, hostFd: number, offset: number): number {

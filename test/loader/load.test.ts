@@ -30,8 +30,8 @@ function load(path: string, request: Partial<ExecRequest> = {}): Loaded {
   const argv = request.argv ?? [text(path)];
   const prepared = prepareExec(host, x86, GiB16, { path: text(path), argv, envp: [], stackLimit: 8 << 20, ...request });
   const layout = chooseLayout({ memorySize: GiB16, stackSize: 8 << 20, argumentBytes: 0, random: undefined });
-  const space = new FakeSpace(layout.mmapTop);
-  const image = loadImage(space, prepared, {
+  const space = new FakeSpace(0);
+  const image = loadImage({ space, memory: space.memory }, prepared, {
     isa: x86,
     layout,
     credentials: { uid: 1, euid: 1, gid: 2, egid: 2 },
@@ -146,6 +146,8 @@ describe('where things go', () => {
     assert.ok(image.interpreter.start >= space.top && image.interpreter.end <= layout.mmapTop);
     assert.equal(image.entry, image.interpreter.bias + image.interpreter.elf.header.entry);
     assert.ok(image.startBrk >= image.main.end && image.startBrk % page === 0);
+    assert.equal(space.brk, image.startBrk);
+    assert.deepEqual(space.names, [`[stack] ${8 << 20}`]);
     assert.equal(space.protection(image.main.bias), 'r--');
     assert.equal(space.protection(image.sp), 'rw-');
     assert.equal(space.protection(layout.stackTop - layout.stackSize), 'rw-');
@@ -348,7 +350,7 @@ describe('refusals carry the kernel\'s errno and a sentence', () => {
     const space = new FakeSpace(layout.mmapTop);
     space.mmap = () => -12;
     const request = { isa: x86, layout, credentials: { uid: 0, euid: 0, gid: 0, egid: 0 }, random: new Uint8Array(16) };
-    assert.throws(() => loadImage(space, prepared, request), (e) => e instanceof ExecError && e.fatal && e.errno === 12);
+    assert.throws(() => loadImage({ space, memory: space.memory }, prepared, request), (e) => e instanceof ExecError && e.fatal && e.errno === 12);
     prepared.close();
   });
 });
