@@ -8,9 +8,11 @@ export class HelperCompiler {
   readonly #functions = new Map<Helper, unknown>();
   readonly #memories: { m: WebAssembly.Memory; s: WebAssembly.Memory };
   readonly #env: HelperEnv;
+  readonly #guestPages: number;
 
-  constructor(memories: { m: WebAssembly.Memory; s: WebAssembly.Memory }, env: HelperEnv) {
+  constructor(memories: { m: WebAssembly.Memory; s: WebAssembly.Memory }, env: HelperEnv, guestPages: number) {
     this.#memories = memories;
+    this.#guestPages = guestPages;
     this.#env = env;
   }
 
@@ -38,7 +40,7 @@ export class HelperCompiler {
     helper.build(ir, ...params.map((p) => ir.get(p)));
     if (ir.open) throw new Error(`helper ${helper.name} does not end in ret`);
     const m = new ModuleBuilder();
-    importMemories(m);
+    importMemories(m, this.#guestPages);
     const callees: Record<string, unknown> = {};
     const imports: Imports = {
       regionType: -1,

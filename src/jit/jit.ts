@@ -55,6 +55,7 @@ export class Jit {
   readonly #frontend: Frontend;
   readonly #host: JitHost;
   readonly #memory: WebAssembly.Memory;
+  readonly #guestPages: number;
   readonly #state: WebAssembly.Memory;
   readonly #table: WebAssembly.Table;
   readonly #words: Int32Array;
@@ -72,25 +73,27 @@ export class Jit {
   readonly statistics: JitStatistics = { baseline: 0, optimised: 0, instructions: 0, bytes: 0 };
   readonly #fns: { syscall: () => number; trap: (code: number) => void };
 
-  constructor(frontend: Frontend, memory: WebAssembly.Memory, state: WebAssembly.Memory, pendingOffset: number, host: JitHost) {
+  /** `guestPages`: pages of 64 KiB `memory` was made with. */
+  constructor(frontend: Frontend, memory: WebAssembly.Memory, guestPages: number, state: WebAssembly.Memory, host: JitHost) {
     this.#frontend = frontend;
     this.#host = host;
     this.#memory = memory;
+    this.#guestPages = guestPages;
     this.#state = state;
     this.#words = new Int32Array(state.buffer);
     const env: HelperEnv = { state: new DataView(state.buffer) };
-    this.#helpers = new HelperCompiler({ m: memory, s: state }, env);
+    this.#helpers = new HelperCompiler({ m: memory, s: state }, env, guestPages);
     this.#ir = new Builder(frontend.vars);
     this.#pcIndex = frontend.pcOffset >> 2;
     this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: 4096 });
-    this.#runtime = makeRuntime(frontend, pendingOffset, {
+    this.#runtime = makeRuntime(frontend, layout.PENDING, {
       memory,
       state,
       table: this.#table,
       resolve: () => this.#resolve(),
       spent: () => this.#spent(),
       poll: () => host.poll(),
-    });
+    }, guestPages);
     for (let k = 0; k < 4096; k++) this.#table.set(k, this.#runtime.miss);
     this.#table.set(layout.SLOT_BUDGET, this.#runtime.budget);
     const words = this.#words;
@@ -104,7 +107,7 @@ export class Jit {
       },
       trap: (code) => host.trap(code),
     };
-    this.#clearJumpCache();
+    layout.clearJumpCache(words);
   }
 
   /** Run the guest from state.pc until something throws. */
@@ -229,7 +232,7 @@ export class Jit {
 
   #module(built: BuiltRegion, slot: number, id: number, optimised: boolean, counter: number): { bytes: Uint8Array<ArrayBuffer>; codeOffset: number; sites: Lowered['sites']; helpers: Record<string, unknown> } {
     const m = new ModuleBuilder();
-    importMemories(m);
+    importMemories(m, this.#guestPages);
     m.importTable('g', 't', 1);
     const frame = m.type(FRAME_TYPE.params, FRAME_TYPE.results);
     const helpers: Record<string, unknown> = {};
@@ -270,9 +273,5 @@ export class Jit {
     this.#words[entry >> 2] = lo;
     this.#words[(entry >> 2) + 1] = Math.floor(pc / 4294967296);
     this.#words[(entry >> 2) + 2] = slot;
-  }
-  #clearJumpCache(): void {
-    const first = layout.JUMP_CACHE >> 2;
-    this.#words.fill(-1, first, first + (4 << layout.JUMP_CACHE_BITS));
   }
 }

@@ -4,12 +4,20 @@
  */
 
 /** Pages of 64 KiB of a thread's state memory. */
-export const STATE_PAGES = 64;
-/** i32: wasm call depth left; kept by `run`. */
+export const STATE_PAGES = 16;
+/** i32: non-zero when a signal or a stop request waits; written by the host's signal handler too. */
+export const PENDING = 0x1000;
+/** Guest calls that may nest as wasm calls before one unwinds to the dispatcher. */
 export const DEPTH_LIMIT = 1500;
 /** Direct-mapped cache from guest pc to table slot: entries of { pc i64, slot i32, unused i32 }. */
 export const JUMP_CACHE = 0x10000;
 export const JUMP_CACHE_BITS = 12;
+/** Empty the jump cache: entries hold pcs that belong to another entry, so none ever matches. `words`: state memory. */
+export function clearJumpCache(words: Int32Array): void {
+  const first = JUMP_CACHE >> 2;
+  words.fill(0, first, first + (4 << JUMP_CACHE_BITS));
+  words[first] = 1;
+}
 /** i32 execution counters, one per baseline region. */
 export const COUNTERS = 0x20000;
 export const COUNTERS_END = STATE_PAGES * 65536;

@@ -783,6 +783,11 @@ export class Lowering {
   /** The condition is on the stack. */
   #branch(i: number, then: Block, otherwise: Block): void {
     const w = this.#w;
+    if (then === otherwise) {
+      w.u8(0x1a);
+      this.#goto(i, then);
+      return;
+    }
     if (this.#an.reducible) {
       const yes = this.#labelFor(i, this.#an.number[then.id] as number);
       if (yes >= 0) {

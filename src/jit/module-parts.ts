@@ -2,12 +2,11 @@
 import type { ModuleBuilder, ValType } from '../wasm/module-builder.ts';
 import * as layout from './layout.ts';
 
-/** Pages of guest memory: 16 GiB. */
-export const GUEST_PAGES = 262144;
 /** (depth, hot parameter 0, hot parameter 1) → (hot result 0, hot result 1) */
 export const FRAME_TYPE: { readonly params: readonly ValType[]; readonly results: readonly ValType[] } = { params: ['i32', 'i64', 'i64'], results: ['i64', 'i64'] };
 
-export function importMemories(m: ModuleBuilder, guestPages = GUEST_PAGES): void {
+/** `guestPages`: pages of 64 KiB of the guest's address space. */
+export function importMemories(m: ModuleBuilder, guestPages: number): void {
   m.importMemory({ module: 'g', name: 'm', memory64: true, shared: true, initial: guestPages, maximum: guestPages });
   m.importMemory({ module: 'g', name: 's', memory64: false, shared: false, initial: layout.STATE_PAGES, maximum: layout.STATE_PAGES });
 }
