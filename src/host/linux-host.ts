@@ -12,7 +12,7 @@ import { installStubs, PAGE_SIZE, placeCode, type Stubs } from './stubs.ts';
 import { x64Thunk } from './stubs-x64.ts';
 import { type HostArch, syscallNumbers } from './syscall-numbers.ts';
 import {
-  SLOT_CALL, SLOT_COUNT, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_RESULT, SLOT_SIZE, SLOT_STACK,
+  SLOT_CALL, SLOT_COUNT, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_STACK,
 } from './thread-slot.ts';
 
 const PROT_NONE = 0;
@@ -21,7 +21,6 @@ const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MAP_NORESERVE = 0x4000;
 const SIGSEGV = 11;
 const SIG_UNBLOCK = 1;
-const TWO32 = 4294967296;
 
 /** What the threads of one process have in common. */
 export interface HostShare {
@@ -60,9 +59,10 @@ export class LinuxHost implements Host {
   readonly slotAddress: HostAddr;
   readonly slot: DataView;
 
-  readonly #i32: Int32Array;
+  readonly #f64: Float64Array;
   readonly #i64: BigInt64Array;
   readonly #enter: () => void;
+  readonly #enterExact: () => void;
   readonly #enterInterruptible: () => void;
   readonly #startWatch: () => void;
   #interruptible = false;
@@ -77,27 +77,27 @@ export class LinuxHost implements Host {
     const buffer = viewNative(this.slotAddress, SLOT_STACK);
     this.slot = new DataView(buffer);
     new Uint8Array(buffer).fill(0);
-    this.#i32 = new Int32Array(buffer, SLOT_CALL, 16);
-    this.#i64 = new BigInt64Array(buffer, SLOT_CALL, 8);
+    this.#f64 = new Float64Array(buffer, SLOT_CALL, 16);
+    this.#i64 = new BigInt64Array(buffer, SLOT_CALL, 16);
     this.slot.setBigUint64(SLOT_FLAG_POINTER, BigInt(this.slotAddress + SLOT_FLAG_DEFAULT), true);
     this.slot.setBigInt64(SLOT_FULL_MASK, -1n, true);
 
-    const thunks = [share.stubs.syscall, share.stubs.interruptible, share.stubs.watch].map((stub) =>
-      x64Thunk(this.slotAddress, stub),
-    );
+    const { syscall, exact, interruptible, watch } = share.stubs;
+    const thunks = [syscall, exact, interruptible, watch].map((stub) => x64Thunk(this.slotAddress, stub));
     const step = 32;
     const code = new Uint8Array(thunks.length * step);
     thunks.forEach((thunk, i) => code.set(thunk, i * step));
     const at = placeCode(bootstrapSyscall, nr, code);
     this.#enter = nativeFunction(at);
-    this.#enterInterruptible = nativeFunction(at + step);
-    this.#startWatch = nativeFunction(at + 2 * step);
+    this.#enterExact = nativeFunction(at + step);
+    this.#enterInterruptible = nativeFunction(at + 2 * step);
+    this.#startWatch = nativeFunction(at + 3 * step);
     this.scratch = new ScratchStack(this.allocate(SCRATCH_SIZE));
   }
 
   syscall(number: number, a0: Arg = 0, a1: Arg = 0, a2: Arg = 0, a3: Arg = 0, a4: Arg = 0, a5: Arg = 0): number {
     this.#call(number, a0, a1, a2, a3, a4, a5);
-    return this.#i32[SLOT_RESULT / 4 + 1]! * TWO32 + (this.#i32[SLOT_RESULT / 4]! >>> 0);
+    return this.#f64[SLOT_RESULT_FLOAT / 8]!;
   }
 
   syscall64(number: number, a0: Arg = 0, a1: Arg = 0, a2: Arg = 0, a3: Arg = 0, a4: Arg = 0, a5: Arg = 0): bigint {
@@ -162,12 +162,9 @@ export class LinuxHost implements Host {
   watch(fd: number): Int32Array {
     const page = this.allocate(4 * PAGE_SIZE);
     // Page 0 the counter, 1 the read buffer, 2 and 3 the stack.
-    this.#set(1, page.address + 4 * PAGE_SIZE);
-    this.#set(2, fd);
-    this.#set(3, page.address);
-    this.#set(4, page.address + PAGE_SIZE);
+    this.#setExact(0, page.address + 4 * PAGE_SIZE, fd, page.address, page.address + PAGE_SIZE);
     this.#startWatch();
-    const tid = this.#i32[SLOT_RESULT / 4]!;
+    const tid = Number(this.#i64[SLOT_RESULT / 8]);
     if (tid < 0) throw new Error(`the kernel gives no thread to watch descriptor ${fd}: error ${-tid}; check ulimit -u`);
     return new Int32Array(page.bytes.buffer, 0, 1);
   }
@@ -184,27 +181,33 @@ export class LinuxHost implements Host {
   #call(number: number, a0: Arg, a1: Arg, a2: Arg, a3: Arg, a4: Arg, a5: Arg): void {
     if (number < 0) {
       this.#i64[SLOT_RESULT / 8] = -38n;
+      this.#f64[SLOT_RESULT_FLOAT / 8] = -38;
       return;
     }
-    this.#i32[0] = number;
-    this.#i32[1] = 0;
-    this.#set(1, a0);
-    this.#set(2, a1);
-    this.#set(3, a2);
-    this.#set(4, a3);
-    this.#set(5, a4);
-    this.#set(6, a5);
-    if (this.#interruptible) this.#enterInterruptible();
-    else this.#enter();
+    if (
+      this.#interruptible || typeof a0 === 'bigint' || typeof a1 === 'bigint' || typeof a2 === 'bigint' ||
+      typeof a3 === 'bigint' || typeof a4 === 'bigint' || typeof a5 === 'bigint'
+    ) {
+      this.#setExact(number, a0, a1, a2, a3, a4, a5);
+      if (this.#interruptible) this.#enterInterruptible();
+      else this.#enterExact();
+      return;
+    }
+    const f64 = this.#f64;
+    f64[0] = number;
+    f64[1] = a0;
+    f64[2] = a1;
+    f64[3] = a2;
+    f64[4] = a3;
+    f64[5] = a4;
+    f64[6] = a5;
+    this.#enter();
   }
 
-  /** Word k of the slot. Int32Array stores take a number modulo 2³², which is two's complement for both halves. */
-  #set(k: number, value: Arg): void {
-    if (typeof value === 'bigint') this.#i64[k] = value;
-    else {
-      this.#i32[2 * k] = value;
-      this.#i32[2 * k + 1] = (value | 0) === value ? value >> 31 : Math.floor(value / TWO32);
-    }
+  #setExact(...words: Arg[]): void {
+    words.forEach((word, k) => {
+      this.#i64[k] = typeof word === 'bigint' ? word : BigInt(Math.trunc(word));
+    });
   }
 }
 

@@ -2,8 +2,12 @@
  * The machine code the engine needs on an x86-64 host, as bytes. Position-independent except for the constants
  * given. Entry points, by label:
  *
- * - `syscall`               slot in rdi: system call from the slot, result into the slot.
- * - `syscall_interruptible` the same, but −EINTR without entering the kernel if a signal waits in the slot. No
+ * - `syscall`               slot in rdi: system call from the slot, result into the slot. Number and arguments are
+ *                           f64 (JavaScript writes each with one store, and one 64-bit load reads it without a
+ *                           stall, which two 32-bit halves would cost: 50 ns a call), the result is stored as f64
+ *                           and as i64.
+ * - `syscall_exact`         the same with i64 arguments.
+ * - `syscall_interruptible` as `syscall_exact`, but −EINTR without entering the kernel if a signal waits in the slot. No
  *                           signal can slip in between: the handler moves a thread that it finds between the check
  *                           and the kernel (`checked` … `entered`) to the −EINTR exit.
  * - `watch`                 slot in rdi: starts the raw thread of Host.watch. Arguments in the slot: top of its
@@ -22,7 +26,7 @@
 import { Assembler } from './assembler.ts';
 import {
   QUEUE_ENTRIES, SLOT_COUNT, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_HEAD, SLOT_OLD_MASK, SLOT_PENDING,
-  SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_RESULT, SLOT_SIZE, SLOT_TAIL,
+  SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_TAIL,
 } from './thread-slot.ts';
 
 const NR = { read: 0, poll: 7, rt_sigprocmask: 14, rt_sigreturn: 15, getpid: 39, clone: 56, exit: 60, rt_sigqueueinfo: 129 };
@@ -47,20 +51,36 @@ export function x64Stubs(p: StubParameters): Assembler {
   const a = new Assembler();
 
   /** rbx = slot (rdi); number and arguments from it into the registers of the kernel's calling convention. */
-  const loadCall = () =>
-    a
-      .bytes(0x53, 0x48, 0x89, 0xfb) // push rbx; mov rbx, rdi
+  const begin = () => a.bytes(0x53, 0x48, 0x89, 0xfb); // push rbx; mov rbx, rdi
+  const loadExact = () =>
+    begin()
       .bytes(0x48, 0x8b, 0x03) // mov rax, [rbx]
       .bytes(0x48, 0x8b, 0x7b, 0x08, 0x48, 0x8b, 0x73, 0x10, 0x48, 0x8b, 0x53, 0x18) // rdi, rsi, rdx
       .bytes(0x4c, 0x8b, 0x53, 0x20, 0x4c, 0x8b, 0x43, 0x28, 0x4c, 0x8b, 0x4b, 0x30); // r10, r8, r9
-  const storeResult = () => a.bytes(0x48, 0x89, 0x43, SLOT_RESULT, 0x5b, 0xc3); // mov [rbx+…], rax; pop rbx; ret
+  const loadFloats = () => {
+    begin().bytes(0xf2, 0x48, 0x0f, 0x2c, 0x03); // cvttsd2si rax, [rbx]
+    // cvttsd2si of rdi, rsi, rdx, then r10, r8, r9
+    for (const [at, reg] of [[0x08, 7], [0x10, 6], [0x18, 2]] as const) a.bytes(0xf2, 0x48, 0x0f, 0x2c, 0x43 | (reg << 3), at);
+    for (const [at, reg] of [[0x20, 2], [0x28, 0], [0x30, 1]] as const) a.bytes(0xf2, 0x4c, 0x0f, 0x2c, 0x43 | (reg << 3), at);
+  };
+  const storeResult = () =>
+    a
+      .bytes(0x0f, 0x57, 0xc0, 0xf2, 0x48, 0x0f, 0x2a, 0xc0) // xorps xmm0, xmm0; cvtsi2sd xmm0, rax
+      .bytes(0x48, 0x89, 0x43, SLOT_RESULT, 0xf2, 0x0f, 0x11, 0x43, SLOT_RESULT_FLOAT) // mov, movsd
+      .bytes(0x5b, 0xc3); // pop rbx; ret
 
   a.label('syscall');
-  loadCall().bytes(0x0f, 0x05);
+  loadFloats();
+  a.bytes(0x0f, 0x05);
+  storeResult();
+
+  a.align(16, 0x90).label('syscall_exact');
+  loadExact();
+  a.bytes(0x0f, 0x05);
   storeResult();
 
   a.align(16, 0x90).label('syscall_interruptible');
-  loadCall();
+  loadExact();
   a.label('checked').bytes(0x83, 0x7b, SLOT_PENDING, 0x00); // cmp dword [rbx+pending], 0
   a.bytes(0x0f, 0x85).relative('interrupted'); // jne
   a.bytes(0x0f, 0x05).label('entered');

@@ -10,6 +10,7 @@ import { x64Stubs } from './stubs-x64.ts';
 /** Host addresses of the stubs; what each does stands in stubs-x64.ts. */
 export interface Stubs {
   readonly syscall: HostAddr;
+  readonly exact: HostAddr;
   readonly interruptible: HostAddr;
   readonly watch: HostAddr;
   readonly signal: HostAddr;
@@ -53,6 +54,7 @@ export function installStubs(
   const base = placeCode(raw, nr, code.finish());
   return {
     syscall: base + code.labelOffset('syscall'),
+    exact: base + code.labelOffset('syscall_exact'),
     interruptible: base + code.labelOffset('syscall_interruptible'),
     watch: base + code.labelOffset('watch'),
     signal: base + code.labelOffset('signal'),

@@ -10,9 +10,11 @@ export const SLOT_SIZE = 0x10000;
 /** Slots in the arena: guest threads at one time. Only touched slots cost memory. */
 export const SLOT_COUNT = 4096;
 
-/** System call number, then six arguments, then the result: 64-bit words. */
+/** System call number, then six arguments: f64, or i64 for the exact stubs. */
 export const SLOT_CALL = 0x00;
+/** The result as i64, and further down as f64. */
 export const SLOT_RESULT = 0x38;
+export const SLOT_RESULT_FLOAT = 0x78;
 /** 32-bit: a signal waits in the queue; interruptible system calls return −EINTR at once. */
 export const SLOT_PENDING = 0x40;
 /** Host address of a further 32-bit word set to 1 when a signal arrives: the flag that translated code polls. */
