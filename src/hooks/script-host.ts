@@ -1,0 +1,151 @@
+/**
+ * Owns what all scripts share inside the Lua state: the global functions and tables, environments, Lua threads,
+ * modules. Knows scripts only as their text.
+ */
+
+import { aliases, prelude } from './api.ts';
+import { type LuaFailure, type LuaState, type LuaVm, luaType, REGISTRY } from './lua-vm.ts';
+
+const LUA_MASKCOUNT = 8;
+
+export class ScriptHost {
+  readonly vm: LuaVm;
+  readonly #tick: number;
+  readonly #stackTop: number;
+  /** Registry references: the metatable of all environments, collectgarbage, package.loaded. */
+  #metatable = 0;
+  #collect = 0;
+  #loaded = 0;
+
+  /** `tick`: instructions between two calls of the count hook. */
+  constructor(vm: LuaVm, tick: number) {
+    this.vm = vm;
+    this.#tick = tick;
+    this.#stackTop = vm.x.stackSave();
+  }
+
+  /** Fill the fresh state. @throws Error when the engine's own Lua code fails. */
+  furnish(constants: { linux: Readonly<Record<string, number | bigint>>; errno: Readonly<Record<string, number>> } | undefined): void {
+    const { vm } = this;
+    const { x, L } = vm;
+    for (const name of vm.functionNames()) {
+      if (!name.startsWith('c_')) continue;
+      vm.pushFunction(L, name);
+      x.lua_setglobal(L, vm.name(name));
+    }
+    for (const [alias, name] of Object.entries(aliases)) {
+      vm.pushFunction(L, name);
+      x.lua_setglobal(L, vm.name(alias));
+    }
+    for (const [name, values] of Object.entries(constants ?? { linux: {}, errno: {} })) {
+      const entries = Object.entries(values as Record<string, number | bigint>);
+      x.lua_createtable(L, 0, entries.length);
+      for (const [key, value] of entries) {
+        vm.pushText(L, key);
+        x.lua_pushinteger(L, BigInt.asIntN(64, BigInt(value)));
+        x.lua_rawset(L, -3);
+      }
+      x.lua_setglobal(L, vm.name(name));
+    }
+    x.lua_createtable(L, 0, 1);
+    x.lua_rawgeti(L, REGISTRY, 2n); // LUA_RIDX_GLOBALS
+    x.lua_setfield(L, -2, vm.name('__index'));
+    this.#metatable = x.luaL_ref(L, REGISTRY);
+    x.lua_getglobal(L, vm.name('collectgarbage'));
+    this.#collect = x.luaL_ref(L, REGISTRY);
+    x.lua_getglobal(L, vm.name('package'));
+    x.lua_getfield(L, -1, vm.name('loaded'));
+    this.#loaded = x.luaL_ref(L, REGISTRY);
+    x.lua_settop(L, 0);
+    const failure = vm.load(L, Buffer.from(prelude), '=lunagate', true) ?? this.#callPrelude();
+    if (failure !== undefined) throw new Error(`${failure.message}\n${failure.traceback}`);
+  }
+
+  #callPrelude(): LuaFailure | undefined {
+    const { vm } = this;
+    const names = ['searchRules', 'noteModule', 'linuxErrno', 'clock'];
+    for (const name of names) vm.pushFunction(vm.L, name);
+    return vm.call(vm.L, names.length, 0, 'handler');
+  }
+
+  /** A Lua thread fit for hook calls: the message handler and the name of the function at the bottom of its stack. */
+  newThread(vm: LuaVm): { L: LuaState; ref: number } {
+    const { x } = vm;
+    const L = x.lua_newthread(vm.L);
+    const ref = x.luaL_ref(vm.L, REGISTRY);
+    x.lua_sethook(L, vm.slot('countHook'), LUA_MASKCOUNT, this.#tick);
+    vm.pushFunction(L, 'handler');
+    vm.pushText(L, 'do_syscall');
+    return { L, ref };
+  }
+
+  /**
+   * Compile and run a script in an environment of its own.
+   * @returns the registry reference of that environment, or why there is none.
+   */
+  load(L: LuaState, source: Uint8Array, chunk: string): number | LuaFailure {
+    const { vm } = this;
+    const { x } = vm;
+    const failure = vm.load(L, source, chunk, false);
+    if (failure !== undefined) return failure;
+    x.lua_createtable(L, 0, 4);
+    x.lua_pushvalue(L, -1);
+    x.lua_setfield(L, -2, vm.name('_G'));
+    x.lua_rawgeti(L, REGISTRY, BigInt(this.#metatable));
+    x.lua_setmetatable(L, -2);
+    x.lua_pushvalue(L, -1);
+    const ref = x.luaL_ref(L, REGISTRY);
+    if (x.lua_setupvalue(L, -2, 1) === 0) x.lua_settop(L, -2); // a chunk that uses no global at all
+    const failed = vm.call(L, 0, 0, 'handler');
+    if (failed === undefined) {
+      x.lua_rawgeti(L, REGISTRY, BigInt(ref));
+      vm.pushText(L, 'do_syscall');
+      const type = x.lua_rawget(L, -2);
+      x.lua_settop(L, -3);
+      if (type === luaType.function) return ref;
+    }
+    this.release(ref);
+    return failed ?? { message: `${chunk.slice(1)}: defines no global function do_syscall`, traceback: '' };
+  }
+
+  release(ref: number): void {
+    this.vm.x.luaL_unref(this.vm.L, REGISTRY, ref);
+  }
+
+  /** The next `require` of this module loads it again. */
+  forgetModule(name: string): void {
+    const { x, L } = this.vm;
+    x.lua_rawgeti(L, REGISTRY, BigInt(this.#loaded));
+    this.vm.pushText(L, name);
+    x.lua_pushnil(L);
+    x.lua_rawset(L, -3);
+    x.lua_settop(L, -2);
+  }
+
+  /**
+   * Give up a Lua thread that an exception passed through.
+   * @param outermost no other Lua call is in progress: the C stack is empty again.
+   * @returns false when the state is not sound any more (its collector was interrupted).
+   */
+  forsake(ref: number, outermost: boolean): boolean {
+    const { vm } = this;
+    const { x, L } = vm;
+    if (outermost) x.stackRestore(this.#stackTop);
+    if (ref !== 0) x.luaL_unref(L, REGISTRY, ref);
+    x.lua_rawgeti(L, REGISTRY, BigInt(this.#collect));
+    vm.pushText(L, 'count');
+    if (vm.call(L, 1, 1, 'handler') !== undefined) return false;
+    const counted = x.lua_type(L, -1) === luaType.number;
+    x.lua_settop(L, -2);
+    return counted;
+  }
+}
+
+/** What do_syscall returned instead of an integer; the value is on the stack's top. */
+export function describeResult(vm: LuaVm, L: LuaState): string {
+  const { x } = vm;
+  const kind = x.lua_type(L, -1);
+  if (kind === luaType.number) return `do_syscall returned ${x.lua_tonumberx(L, -1, 0)}, which is not an integer of 64 bits`;
+  const name = { [luaType.boolean]: 'boolean', [luaType.string]: 'string', [luaType.table]: 'table', [luaType.function]: 'function' }[kind];
+  return `do_syscall returned a ${name ?? 'value of a strange type'}, not an integer (a result ≥ 0 or -errno)`;
+}

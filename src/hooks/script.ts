@@ -1,0 +1,37 @@
+/**
+ * One script that owns a system call: which version of its file is loaded, which one failed.
+ */
+
+import type { LuaFailure } from './lua-vm.ts';
+import type { Identity, RuleFile } from './rules-directory.ts';
+
+export class Script {
+  readonly nr: number;
+  /** The file as the last scan saw it. */
+  file: RuleFile;
+  /** Registry reference of the loaded version's environment; 0: none is loaded. */
+  environment = 0;
+  /** The file may differ from what is loaded: look before the next call. */
+  stale = true;
+  /** Text of the loaded version. */
+  source: Buffer | undefined = undefined;
+  /** Identity of the version that could not be loaded. */
+  failed: Identity | undefined = undefined;
+  /** A failure kept back because the file was perhaps still being written, and since when. */
+  withheld: { readonly failure: LuaFailure; readonly since: number } | undefined = undefined;
+  /** The file's writer has finished with it. */
+  settled = true;
+  /** A module it uses has changed: load again even if the text is the same. */
+  modulesChanged = false;
+  /** Names it gave to `require`. */
+  readonly modules = new Set<string>();
+
+  constructor(nr: number, file: RuleFile) {
+    this.nr = nr;
+    this.file = file;
+  }
+
+  get path(): string {
+    return this.file.path;
+  }
+}
