@@ -11,6 +11,8 @@ import { errno } from '../abi/errno.ts';
 
 const RESERVED = -1;
 const CLOEXEC = 1;
+const SPECIAL = 2;
+const SHIFT = 2;
 /** The kernel's default fs.nr_open: no guest limit can be above it. */
 export const MAX_FDS = 1 << 20;
 
@@ -20,14 +22,20 @@ export const MAX_FDS = 1 << 20;
  */
 export const BAD_HOST_FD = 0x7fffffff;
 
+/** A descriptor whose operations the host kernel cannot answer alone (the guest's view of /proc). Opaque here. */
+export interface SpecialFile {
+  readonly kind: string;
+}
+
 export class FdTable {
-  /** Per guest descriptor: 0 free, RESERVED, or (host + 1) << 1 | close-on-exec. */
+  /** Per guest descriptor: 0 free, RESERVED, or (host + 1) << 2 | special << 1 | close-on-exec. */
   readonly #buffer: SharedArrayBuffer;
   #slots: Int32Array;
   /** Soft RLIMIT_NOFILE of the guest, asked at each allocation. */
   readonly #limit: () => number;
   /** No slot below this is free. */
   #lowest = 0;
+  readonly #special = new Map<number, SpecialFile>();
 
   constructor(limit: () => number, buffer?: SharedArrayBuffer) {
     this.#limit = limit;
@@ -35,10 +43,15 @@ export class FdTable {
     this.#slots = new Int32Array(this.#buffer);
   }
 
+  /** No number at or above this can be given to a new descriptor. */
+  get limit(): number {
+    return Math.min(this.#limit(), MAX_FDS);
+  }
+
   /** Host descriptor of `fd`; BAD_HOST_FD if the guest has no such descriptor. */
   host(fd: number): number {
     const slot = this.#slots[fd];
-    return slot !== undefined && slot > 0 ? (slot >> 1) - 1 : BAD_HOST_FD;
+    return slot !== undefined && slot > 0 ? (slot >> SHIFT) - 1 : BAD_HOST_FD;
   }
 
   has(fd: number): boolean {
@@ -47,7 +60,7 @@ export class FdTable {
 
   /** Take the lowest free number ≥ `from`; −EMFILE at the limit, −EINVAL if `from` itself is beyond it. */
   reserve(from = 0): number {
-    const limit = Math.min(this.#limit(), MAX_FDS);
+    const { limit } = this;
     if (from >= limit && from > 0) return -errno.EINVAL;
     let fd = Math.max(from, this.#lowest);
     for (; fd < limit; fd++) {
@@ -62,7 +75,7 @@ export class FdTable {
 
   /** Fill a reserved number. */
   install(fd: number, hostFd: number, cloexec: boolean): void {
-    this.#slots[fd] = ((hostFd + 1) << 1) | (cloexec ? CLOEXEC : 0);
+    this.#slots[fd] = ((hostFd + 1) << SHIFT) | (cloexec ? CLOEXEC : 0);
   }
 
   /** Give a reserved number back. */
@@ -93,8 +106,9 @@ export class FdTable {
   replace(fd: number, hostFd: number, cloexec: boolean): number {
     if (fd >= this.#slots.length) this.#grow(fd);
     const old = this.#slots[fd] as number;
+    this.#special.delete(fd);
     this.install(fd, hostFd, cloexec);
-    return old > 0 ? (old >> 1) - 1 : -1;
+    return old > 0 ? (old >> SHIFT) - 1 : -1;
   }
 
   /** Is another thread between reserve and install for this number? dup2 onto it fails with EBUSY in the kernel. */
@@ -107,8 +121,9 @@ export class FdTable {
     const slot = this.#slots[fd] ?? 0;
     if (slot <= 0) return -1;
     if (Atomics.compareExchange(this.#slots, fd, slot, 0) !== slot) return -1;
+    this.#special.delete(fd);
     if (fd < this.#lowest) this.#lowest = fd;
-    return (slot >> 1) - 1;
+    return (slot >> SHIFT) - 1;
   }
 
   isCloexec(fd: number): boolean {
@@ -119,6 +134,20 @@ export class FdTable {
   setCloexec(fd: number, on: boolean): void {
     const slot = this.#slots[fd] ?? 0;
     if (slot > 0) this.#slots[fd] = on ? slot | CLOEXEC : slot & ~CLOEXEC;
+  }
+
+  /** What the engine has to do itself for this descriptor; undefined (at the price of one array read) for most. */
+  special(fd: number): SpecialFile | undefined {
+    const slot = this.#slots[fd] ?? 0;
+    return slot > 0 && (slot & SPECIAL) !== 0 ? this.#special.get(fd) : undefined;
+  }
+
+  setSpecial(fd: number, special: SpecialFile | undefined): void {
+    const slot = this.#slots[fd] ?? 0;
+    if (slot <= 0) return;
+    if (special === undefined) this.#special.delete(fd);
+    else this.#special.set(fd, special);
+    this.#slots[fd] = special === undefined ? slot & ~SPECIAL : slot | SPECIAL;
   }
 
   /** Open guest descriptors in ascending order. */

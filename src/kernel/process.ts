@@ -69,6 +69,8 @@ export class Process {
   image: Image = emptyImage;
   /** Set by whoever builds the process (kernel/signals.ts). */
   signals!: Signals;
+  /** The current directory lies in /proc: relative paths need the guest's view of it. */
+  cwdInProc = false;
   /** Running threads by tid. */
   readonly tasks = new Map<number, Task>();
   /** [soft, hard] by RLIMIT_ number: the guest's own; those that would bind the engine are not set on the host. */

@@ -6,10 +6,16 @@
  */
 
 import type { GuestIsa, Syscall } from './declare.ts';
+import { fdSyscalls } from './fds.ts';
 import { fileSyscalls } from './files.ts';
+import { openSyscalls } from './open.ts';
 
 /** All declarations, in the order of their domains. */
-export const syscalls: readonly Syscall[] = [...fileSyscalls];
+export const syscalls: readonly Syscall[] = [
+  ...fileSyscalls,
+  ...openSyscalls,
+  ...fdSyscalls,
+];
 
 class Table {
   readonly byNumber: readonly (Syscall | undefined)[];

@@ -1,0 +1,47 @@
+/**
+ * Translation of struct iovec arrays: the guest's array becomes a private one with host addresses, read once.
+ */
+
+import { errno } from '../abi/errno.ts';
+import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
+import type { Task } from '../kernel/task.ts';
+
+/** UIO_MAXIOV. */
+export const MAX_IOVECS = 1024;
+
+export interface Segment {
+  readonly base: GuestAddr;
+  /** As the kernel is to see it: see Task.room. */
+  readonly length: number;
+}
+
+/** The guest's array. @throws GuestFault; returns −EINVAL for a count the kernel refuses. */
+export function readIovecs(task: Task, iov: GuestAddr, count: number): Segment[] | number {
+  if (count < 0 || count > MAX_IOVECS) return -errno.EINVAL;
+  const segments: Segment[] = [];
+  if (count === 0) return segments;
+  const raw = task.memory.read(iov, count * 16);
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  for (let k = 0; k < count; k++) {
+    const base = Number(view.getBigUint64(16 * k, true));
+    segments.push({ base, length: task.room(base, Number(view.getBigUint64(16 * k + 8, true))) });
+  }
+  return segments;
+}
+
+/** Lay segments out for the host kernel in private memory; returns the array's host address. */
+export function hostIovecs(task: Task, segments: readonly Segment[]): HostAddr {
+  const { at, address } = task.scratch(Math.max(16, segments.length * 16));
+  const { view } = task.host.scratch;
+  segments.forEach(({ base, length }, k) => {
+    view.setBigUint64(at + 16 * k, BigInt(task.pointer(base, Math.max(0, length))), true);
+    view.setBigInt64(at + 16 * k + 8, BigInt(length), true);
+  });
+  return address;
+}
+
+/** Both in one. Host address of the private array, or −EINVAL. */
+export function translateIovecs(task: Task, iov: GuestAddr, count: number): HostAddr {
+  const segments = readIovecs(task, iov, count);
+  return typeof segments === 'number' ? segments : hostIovecs(task, segments);
+}

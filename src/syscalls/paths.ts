@@ -1,0 +1,304 @@
+/**
+ * Paths of the guest: copied once to private memory (another guest thread cannot change them between check and
+ * use), prefixed with the sysroot where that applies, and led to the guest's own view where they name the process's
+ * own entry in /proc or a descriptor in /dev/fd.
+ *
+ * Invariants: a path that names /proc/self/fd/N, whatever way it is written or linked to, reaches the guest's
+ * descriptor N or nothing, for every call that opens or changes a file; `Located.path` is never in guest memory.
+ */
+
+import { errno } from '../abi/errno.ts';
+import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
+import { check, fail } from '../kernel/syscall-error.ts';
+import type { Task } from '../kernel/task.ts';
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, procFile } from './special-files.ts';
+
+/** PATH_MAX, the terminating NUL included. */
+export const PATH_MAX = 4096;
+const MAX_LINKS = 40;
+const O_PATH_CLOEXEC = 0o12000000;
+const O_NOFOLLOW = 0o400000;
+const RESOLVE_NO_MAGICLINKS = 2;
+
+/** What one of the process's own entries in /proc is. */
+export interface ProcNode {
+  /** Canonical guest path. */
+  readonly path: string;
+  /** Thread of a path through task/TID; undefined in the process's own directory. */
+  readonly tid: number | undefined;
+  /** What follows /proc/PID[/task/TID]/: '' for the directory itself, `maps`, `fd`, `fd/3`, `fdinfo/3`, … */
+  readonly entry: string;
+  /** The guest's descriptor for fd/N and fdinfo/N. */
+  readonly fd: number | undefined;
+}
+
+export interface Located {
+  /** Host descriptor or AT_FDCWD. */
+  readonly dirfd: number;
+  /** Private copy of the path for the host; 0 where the guest passed NULL. */
+  readonly path: HostAddr;
+  /** What the guest wrote, byte for byte (latin1). */
+  readonly text: string;
+  /** Set if it names an own /proc entry and the last component is not to be followed further. */
+  readonly node: ProcNode | undefined;
+}
+
+export interface LocateOptions {
+  /** Follow a symbolic link in the last component. Default true. */
+  readonly follow?: boolean;
+  /** Apply the sysroot (-L): for calls that look at what is there, as qemu-user does; not for those that create. */
+  readonly sysroot?: boolean;
+  /** Find hidden ways into /proc/self/fd as well (at the price of two calls): for calls that change a file. */
+  readonly thorough?: boolean;
+}
+
+/** Copy a path string in. @throws SyscallError ENAMETOOLONG, GuestFault. */
+export function readPath(task: Task, addr: GuestAddr): string {
+  const { bytes, terminated } = task.memory.readCString(addr, PATH_MAX);
+  if (!terminated) fail('ENAMETOOLONG');
+  return latin1(bytes);
+}
+
+export function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+function hostString(task: Task, text: string): HostAddr {
+  return task.cstring(Buffer.from(text, 'latin1'));
+}
+
+/** Text that may lead into /proc/self or /dev/fd: everything else takes the short way. */
+const suspicious = /proc|(?:^|\/)(?:fd|std(?:in|out|err))(?:\/|$)/;
+
+/** Find what the guest means by (dirfd, path). NULL is passed on for the kernel to judge. */
+export function locate(task: Task, dirfd: number, addr: GuestAddr, options: LocateOptions = {}): Located {
+  if (addr === 0) return { dirfd: task.hostFd(dirfd), path: 0, text: '', node: undefined };
+  return locateText(task, dirfd, readPath(task, addr), options);
+}
+
+export function locateText(task: Task, dirfd: number, text: string, options: LocateOptions = {}): Located {
+  const follow = options.follow ?? true;
+  const absolute = text.startsWith('/');
+  if (suspicious.test(text) || (!absolute && text !== '' && startsInProc(task, dirfd))) {
+    const walked = walk(task, dirfd, text, follow);
+    if (walked !== undefined) return walked;
+  }
+  const { sysroot } = task.process;
+  if (absolute && sysroot !== '' && options.sysroot === true) {
+    const prefixed = sysroot + text;
+    const path = hostString(task, prefixed);
+    if (prefixed.length < PATH_MAX && task.call('faccessat', AT_FDCWD, path, 0) === 0) {
+      return { dirfd: AT_FDCWD, path, text, node: undefined };
+    }
+  }
+  const located = { dirfd: task.hostFd(dirfd), path: hostString(task, text), text, node: undefined };
+  if (options.thorough === true && follow && passesMagicLink(task, located)) {
+    return walk(task, dirfd, text, follow) ?? located;
+  }
+  return located;
+}
+
+/** A path from the current directory for calls without dirfd that change what they find; the host path. */
+export function locateToChange(task: Task, addr: GuestAddr): HostAddr {
+  return reach(task, locate(task, AT_FDCWD, addr, { thorough: true }));
+}
+
+/**
+ * For host calls that take no dirfd: a path from the current directory to what was located (through /proc/self/fd
+ * where it lies below a descriptor).
+ */
+export function reach(task: Task, located: Located): HostAddr {
+  if (located.dirfd === AT_FDCWD || located.path === 0) return located.path;
+  const at = located.path - task.host.scratch.address;
+  const end = task.host.scratch.bytes.indexOf(0, at);
+  const text = latin1(task.host.scratch.bytes.subarray(at, end));
+  return text.startsWith('/') ? located.path : hostString(task, `/proc/self/fd/${located.dirfd}/${text}`);
+}
+
+/** Does the path go through a link of /proc that is none (fd/N, exe, cwd, root)? Asked of the kernel. */
+export function passesMagicLink(task: Task, located: Located): boolean {
+  const how = task.scratch(24);
+  task.host.scratch.view.setBigUint64(how.at, BigInt(O_PATH_CLOEXEC), true);
+  task.host.scratch.view.setBigUint64(how.at + 16, BigInt(RESOLVE_NO_MAGICLINKS), true);
+  const probe = task.call('openat2', located.dirfd, located.path, how.address, 24);
+  if (probe >= 0) task.call('close', probe);
+  return probe === -errno.ELOOP;
+}
+
+function startsInProc(task: Task, dirfd: number): boolean {
+  if (dirfd === AT_FDCWD) return task.process.cwdInProc;
+  return task.fds.special(dirfd) !== undefined;
+}
+
+/** Absolute host path a relative one starts from; undefined if the kernel has none (deleted, unreachable). */
+function startOf(task: Task, dirfd: number): string | undefined {
+  if (dirfd !== AT_FDCWD) {
+    const special = procFile(task, dirfd);
+    if (special !== undefined) return special.path;
+    const link = readLink(task, `/proc/self/fd/${task.hostFd(dirfd)}`);
+    return link?.startsWith('/') && !link.endsWith(' (deleted)') ? link : undefined;
+  }
+  const { at, address } = task.scratch(PATH_MAX);
+  const length = task.call('getcwd', address, PATH_MAX);
+  if (length <= 0) return undefined;
+  const cwd = latin1(task.host.scratch.bytes.subarray(at, at + length - 1));
+  return cwd.startsWith('/') ? cwd : undefined;
+}
+
+/** Text of a symbolic link of the host; undefined if it is none or cannot be read. */
+export function readLink(task: Task, text: string): string | undefined {
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  try {
+    const path = hostString(task, text);
+    const { at, address } = task.scratch(PATH_MAX);
+    const length = task.call('readlinkat', AT_FDCWD, path, address, PATH_MAX);
+    return length < 0 ? undefined : latin1(scratch.bytes.subarray(at, at + length));
+  } finally {
+    scratch.release(mark);
+  }
+}
+
+/**
+ * Follow a path component by component to see whether it ends in, or leads through, the process's own /proc entry.
+ * Undefined when it does not: the host kernel then resolves it as the guest wrote it.
+ */
+function walk(task: Task, dirfd: number, text: string, follow: boolean): Located | undefined {
+  const start = text.startsWith('/') ? '/' : startOf(task, dirfd);
+  if (start === undefined) return undefined;
+  let current: string[] = start.split('/').filter((c) => c !== '');
+  const rest = text.split('/').filter((c) => c !== '' && c !== '.');
+  const mustBeDirectory = /\/\.?$/.test(text);
+  let links = 0;
+  let touched = ownEntry(task, joined(current)) !== undefined;
+  while (rest.length > 0) {
+    const component = rest.shift() as string;
+    if (component === '..') {
+      current.pop();
+      continue;
+    }
+    const candidate = `${current.length === 0 ? '' : joined(current)}/${component}`;
+    const last = rest.length === 0 && !mustBeDirectory;
+    const node = ownEntry(task, candidate);
+    if (node !== undefined) {
+      touched = true;
+      if (node === null) fail('ENOENT');
+      const magic = node.fd !== undefined && node.entry.startsWith('fd/') ? 'fd' : node.entry;
+      if (magic === 'fd' || magic === 'exe' || magic === 'cwd' || magic === 'root') {
+        if (last) return ended(task, text, node, follow);
+        // Through the link: from a descriptor, or on from the directory it names.
+        if (++links > MAX_LINKS) fail('ELOOP');
+        if (magic === 'root') {
+          current = [];
+          continue;
+        }
+        const inner = magic === 'fd' ? procFile(task, node.fd as number) : undefined;
+        const target = inner !== undefined ? inner.path : magic === 'cwd' ? startOf(task, AT_FDCWD) : undefined;
+        if (target !== undefined) {
+          current = target.split('/').filter((c) => c !== '');
+          continue;
+        }
+        const from = magic === 'fd' ? task.hostFd(node.fd as number) : AT_FDCWD;
+        if (magic === 'exe') fail('ENOTDIR');
+        const path = rest.length === 0 ? './' : rest.join('/') + (mustBeDirectory ? '/' : '');
+        return { dirfd: from, path: hostString(task, path), text, node: undefined };
+      }
+    }
+    if (!last || follow) {
+      const target = candidate === '/proc/self' ? String(task.process.pid)
+        : candidate === '/proc/thread-self' ? `${task.process.pid}/task/${task.tid}`
+        : readLink(task, candidate);
+      if (target !== undefined) {
+        if (++links > MAX_LINKS) fail('ELOOP');
+        if (target.startsWith('/')) current = [];
+        rest.unshift(...target.split('/').filter((c) => c !== '' && c !== '.'));
+        continue;
+      }
+    }
+    current.push(component);
+  }
+  const node = touched ? ownEntry(task, joined(current)) : undefined;
+  if (node === null) fail('ENOENT');
+  if (node === undefined) {
+    // In and out again (/proc/self/../x) or through a link in it: the path found is the plain one.
+    return touched ? { dirfd: AT_FDCWD, path: hostString(task, joined(current)), text, node: undefined } : undefined;
+  }
+  return ended(task, text, node, follow);
+}
+
+function joined(components: readonly string[]): string {
+  return `/${components.join('/')}`;
+}
+
+/** The end of a walk in an own entry: which host path stands for it. */
+function ended(task: Task, text: string, node: ProcNode, follow: boolean): Located {
+  return { dirfd: AT_FDCWD, path: hostString(task, hostPathOf(task, node, follow)), text, node };
+}
+
+/** The host path that behaves (for stat, access, xattr, …) as the guest's node. */
+export function hostPathOf(task: Task, node: ProcNode, follow: boolean): string {
+  const base = node.tid === undefined ? '/proc/self' : `/proc/self/task/${node.tid}`;
+  if (node.entry === 'exe' && follow) {
+    const { image } = task.process;
+    return image.hostFd >= 0 ? `/proc/self/fd/${image.hostFd}` : image.path;
+  }
+  if (node.fd !== undefined) {
+    const directory = node.entry.slice(0, node.entry.indexOf('/'));
+    const below = node.entry.slice(directory.length + 1 + String(node.fd).length);
+    return `${base}/${directory}/${task.hostFd(node.fd)}${below}`;
+  }
+  return node.entry === '' ? base : `${base}/${node.entry}`;
+}
+
+const inProc = /^\/proc\/(\d+)(?:\/task\/(\d+))?(?:\/(.*))?$/;
+
+/**
+ * The own /proc entry a canonical path names: undefined if it names none (another process, no /proc at all), null if
+ * it names one of the engine's own threads or a descriptor the guest does not have.
+ */
+export function ownEntry(task: Task, canonical: string): ProcNode | null | undefined {
+  const match = inProc.exec(canonical);
+  if (match === null) return undefined;
+  const { pid, tasks } = task.process;
+  const id = Number(match[1]);
+  let tid = match[2] === undefined ? undefined : Number(match[2]);
+  const entry = match[3] ?? '';
+  if (id !== pid) {
+    // /proc/TID works for threads too, though it is not listed.
+    if (tasks.has(id)) tid ??= id;
+    else return isEngineThread(task, id) ? null : undefined;
+  }
+  if (tid !== undefined && !tasks.has(tid)) return null;
+  const numbered = /^(?:fd|fdinfo)\/(0|[1-9]\d*)(?=\/|$)/.exec(entry);
+  const fd = numbered === null ? undefined : Number(numbered[1]);
+  if (fd !== undefined && !task.fds.has(fd)) return null;
+  if (entry === 'map_files' || entry.startsWith('map_files/')) return null;
+  return { path: canonical, tid, entry, fd };
+}
+
+function isEngineThread(task: Task, id: number): boolean {
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  const found = task.call('faccessat', AT_FDCWD, hostString(task, `/proc/self/task/${id}`), 0) === 0;
+  scratch.release(mark);
+  return found;
+}
+
+/** Is what a descriptor is open on part of procfs? */
+export function isOnProc(task: Task, hostFd: number): boolean {
+  const { at, address } = task.scratch(120);
+  return task.call('fstatfs', hostFd, address) === 0 && task.host.scratch.view.getUint32(at, true) === PROC_SUPER_MAGIC;
+}
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+/** The host's path of a descriptor, as /proc/self/fd/N has it. */
+export function hostPathOfFd(task: Task, hostFd: number): string | undefined {
+  return readLink(task, `/proc/self/fd/${hostFd}`);
+}
+
+/** AT_SYMLINK_NOFOLLOW as LocateOptions.follow. */
+export function follows(flags: number): boolean {
+  return (flags & AT_SYMLINK_NOFOLLOW) === 0;
+}
+
+export { check, O_NOFOLLOW };

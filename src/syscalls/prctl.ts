@@ -1,0 +1,154 @@
+/**
+ * prctl(2) and arch_prctl(2): what concerns the process as others see it goes to the host, what would change the
+ * engine under the guest is kept for the guest alone, what cannot be done says so.
+ */
+
+import { errno } from '../abi/errno.ts';
+import { archPrctl, prctlOptions } from '../abi/constants/process.ts';
+import type { Process } from '../kernel/process.ts';
+import type { Task } from '../kernel/task.ts';
+import { choice, int, partial, syscall, ulong } from './declare.ts';
+
+const pr = prctlOptions.values;
+const arch = archPrctl.values;
+
+/** State of prctl that is the guest's alone. */
+interface OwnState {
+  dumpable: number;
+  noNewPrivs: boolean;
+  tsc: number;
+}
+const OWN = Symbol('prctl');
+
+function ownState(process: Process): OwnState {
+  let state = process.extensions.get(OWN) as OwnState | undefined;
+  if (state === undefined) {
+    state = { dumpable: 1, noNewPrivs: false, tsc: 1 };
+    process.extensions.set(OWN, state);
+  }
+  return state;
+}
+
+/** Options whose arguments are plain numbers and whose effect may reach the engine. */
+const plain = new Set<number>([
+  pr.PR_SET_PDEATHSIG, pr.PR_GET_KEEPCAPS, pr.PR_SET_KEEPCAPS, pr.PR_CAPBSET_READ, pr.PR_CAPBSET_DROP, pr.PR_GET_SECUREBITS,
+  pr.PR_SET_SECUREBITS, pr.PR_SET_TIMERSLACK, pr.PR_GET_TIMERSLACK, pr.PR_TASK_PERF_EVENTS_DISABLE,
+  pr.PR_TASK_PERF_EVENTS_ENABLE, pr.PR_MCE_KILL, pr.PR_MCE_KILL_GET, pr.PR_SET_CHILD_SUBREAPER, pr.PR_SET_THP_DISABLE,
+  pr.PR_GET_THP_DISABLE, pr.PR_CAP_AMBIENT, pr.PR_GET_SPECULATION_CTRL, pr.PR_SET_SPECULATION_CTRL, pr.PR_SET_IO_FLUSHER,
+  pr.PR_GET_IO_FLUSHER, pr.PR_SET_MEMORY_MERGE, pr.PR_GET_MEMORY_MERGE, pr.PR_SET_PTRACER, pr.PR_GET_TIMING, pr.PR_SET_TIMING,
+]);
+/** Options whose second argument points to an int or pointer the kernel writes. */
+const writes = new Map<number, number>([
+  [pr.PR_GET_PDEATHSIG, 4], [pr.PR_GET_CHILD_SUBREAPER, 4],
+]);
+
+export const prctlSyscalls = [
+  syscall({
+    name: 'prctl', nr: { x86_64: 157, aarch64: 167 }, args: { option: choice('prctl'), arg2: ulong, arg3: ulong, arg4: ulong, arg5: ulong }, ret: int,
+    support: partial('PR_SET_SECCOMP, PR_SET_MDWE and PR_SET_SYSCALL_USER_DISPATCH answer EINVAL, PR_SET_MM EPERM; PR_GET_NO_NEW_PRIVS does not know of an inherited flag'),
+    run: (task, { option, arg2, arg3, arg4, arg5 }, frame) => {
+      if (plain.has(option)) {
+        return task.call('prctl', option, frame.i64[1] as bigint, frame.i64[2] as bigint, frame.i64[3] as bigint, frame.i64[4] as bigint);
+      }
+      const bytes = writes.get(option);
+      if (bytes !== undefined) return task.call('prctl', option, task.pointer(arg2, bytes), arg3, arg4, arg5);
+      return own(task, option, arg2, arg3, arg4, arg5);
+    },
+  }),
+  syscall({
+    name: 'arch_prctl', nr: { x86_64: 158 }, args: { option: choice('arch_prctl'), arg2: ulong }, ret: int,
+    support: partial('the thread and gs bases, CPUID always on; no AMX, no shadow stacks'),
+    run: (task, { option, arg2 }, frame) => {
+      const value = frame.u64[1] as bigint;
+      switch (option) {
+        case arch.ARCH_SET_FS:
+          if (value >= TASK_SIZE) return -errno.EPERM;
+          task.cpu.tls = value;
+          return 0;
+        case arch.ARCH_SET_GS:
+          if (value >= TASK_SIZE) return -errno.EPERM;
+          return task.cpu.setRegister('gs_base', value) ? 0 : -errno.EINVAL;
+        case arch.ARCH_GET_FS:
+          task.memory.setU64(arg2, BigInt.asUintN(64, task.cpu.tls));
+          return 0;
+        case arch.ARCH_GET_GS:
+          task.memory.setU64(arg2, BigInt.asUintN(64, task.cpu.getRegister('gs_base') ?? 0n));
+          return 0;
+        case arch.ARCH_GET_CPUID:
+          return 1;
+        case arch.ARCH_SET_CPUID:
+          // As on a processor that cannot make CPUID fault.
+          return -errno.ENODEV;
+        default:
+          return -errno.EINVAL;
+      }
+    },
+  }),
+];
+
+/** The kernel's limit for bases: 47 bits less a page. */
+const TASK_SIZE = 0x7fff_ffff_f000n;
+
+function own(task: Task, option: number, arg2: number, arg3: number, arg4: number, arg5: number): number {
+  const state = ownState(task.process);
+  switch (option) {
+    case pr.PR_SET_NAME: {
+      const { bytes } = task.memory.readCString(arg2, 15);
+      task.comm = bytes.slice(0, 15);
+      // Others see it too (ps, killall): the host thread carries the guest's name.
+      task.call('prctl', option, task.cstring(task.comm), 0, 0, 0);
+      return 0;
+    }
+    case pr.PR_GET_NAME: {
+      const name = new Uint8Array(16);
+      name.set(task.comm.subarray(0, 15));
+      task.memory.write(arg2, name);
+      return 0;
+    }
+    case pr.PR_GET_DUMPABLE:
+      return state.dumpable;
+    case pr.PR_SET_DUMPABLE:
+      // Not passed on: it would take /proc/self away from the engine.
+      if (arg2 > 1) return -errno.EINVAL;
+      state.dumpable = arg2;
+      return 0;
+    case pr.PR_SET_NO_NEW_PRIVS: {
+      if (arg2 !== 1 || arg3 !== 0 || arg4 !== 0 || arg5 !== 0) return -errno.EINVAL;
+      const result = task.call('prctl', option, 1, 0, 0, 0);
+      if (result === 0) state.noNewPrivs = true;
+      return result;
+    }
+    case pr.PR_GET_NO_NEW_PRIVS:
+      // The engine may have set the host's for its own filter: the guest hears of its own only.
+      if (arg2 !== 0 || arg3 !== 0 || arg4 !== 0 || arg5 !== 0) return -errno.EINVAL;
+      return state.noNewPrivs ? 1 : 0;
+    case pr.PR_GET_SECCOMP:
+      return 0;
+    case pr.PR_GET_TSC:
+      task.memory.setU32(arg2, state.tsc);
+      return 0;
+    case pr.PR_SET_TSC:
+      // PR_TSC_ENABLE only; a faulting RDTSC does not exist here.
+      return arg2 === 1 ? 0 : -errno.EINVAL;
+    case pr.PR_GET_TID_ADDRESS:
+      task.memory.setU64(arg2, task.clearChildTid);
+      return 0;
+    case pr.PR_SET_VMA:
+      // PR_SET_VMA_ANON_NAME: the only one there is.
+      return task.call('prctl', option, arg2, task.pointer(arg3, arg4), arg4, task.pointer(arg5, 1));
+    case pr.PR_SCHED_CORE:
+      return task.call('prctl', option, arg2, arg3, arg4, task.pointer(arg5, 8));
+    case pr.PR_GET_AUXV: {
+      if (arg4 !== 0 || arg5 !== 0) return -errno.EINVAL;
+      const { auxv } = task.process.image;
+      task.memory.write(arg2, auxv.subarray(0, Math.min(auxv.length, arg3)));
+      return auxv.length;
+    }
+    case pr.PR_GET_MDWE:
+      return arg2 === 0 && arg3 === 0 && arg4 === 0 && arg5 === 0 ? 0 : -errno.EINVAL;
+    case pr.PR_SET_MM:
+      return -errno.EPERM;
+    default:
+      return -errno.EINVAL;
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The guest's view of its own entry in /proc: which file shows what, and the open descriptors behind it. What is
+ * not the guest's own to show (mounts, cgroup, oom_score, …) is the host's file as it is.
+ */
+
+import { errno } from '../abi/errno.ts';
+import type { Task } from '../kernel/task.ts';
+import { latin1, type ProcNode } from './paths.ts';
+import { mapsText, memoryTotals, numaMapsText, rollupText, smapsText, statmText } from './proc-memory.ts';
+import { AT_FDCWD, type ListingEntry, type ProcFile, procFile } from './special-files.ts';
+
+const DT_DIR = 4;
+const DT_LNK = 10;
+const DT_REG = 8;
+const EIO = errno.EIO;
+
+/** Bytes of a host file, at most 1 MiB; empty if it cannot be read. */
+function hostFile(task: Task, path: string): string {
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  let text = '';
+  const fd = task.call('openat', AT_FDCWD, task.cstring(Buffer.from(path, 'latin1')), 0o2000000, 0);
+  if (fd >= 0) {
+    const { at, address } = task.scratch(16384);
+    for (let got = 1; got > 0 && text.length < 1 << 20; ) {
+      got = task.call('read', fd, address, 16384);
+      if (got > 0) text += latin1(scratch.bytes.subarray(at, at + got));
+    }
+    task.call('close', fd);
+  }
+  scratch.release(mark);
+  return text;
+}
+
+function bytes(text: string): Uint8Array {
+  return Buffer.from(text, 'latin1');
+}
+
+/** The thread a node is about. */
+function subject(task: Task, node: ProcNode): Task {
+  const { process } = task;
+  return process.tasks.get(node.tid ?? process.pid) ?? task;
+}
+
+function hostBase(node: ProcNode): string {
+  return node.tid === undefined ? '/proc/self' : `/proc/self/task/${node.tid}`;
+}
+
+/** What lies between two addresses of the guest's stack now (the kernel reads it live, so setproctitle shows). */
+function strings(task: Task, start: number, end: number, original: readonly Uint8Array[]): Uint8Array {
+  if (end > start) return task.memory.readPartial(start, end - start);
+  return Buffer.concat(original.flatMap((s) => [s, new Uint8Array(1)]));
+}
+
+function statText(task: Task, node: ProcNode): string {
+  const { process } = task;
+  const { image } = process;
+  const raw = hostFile(task, `${hostBase(node)}/stat`);
+  const end = raw.lastIndexOf(')');
+  // Fields as in proc_pid_stat(5), counted from 1; `rest[0]` is field 3.
+  const rest = raw.slice(end + 2).trimEnd().split(' ');
+  const set = (field: number, value: number | bigint) => {
+    if (field - 3 < rest.length) rest[field - 3] = String(value);
+  };
+  const totals = memoryTotals(task);
+  set(20, process.tasks.size);
+  set(23, totals.size * 4096);
+  set(24, totals.resident);
+  set(26, image.startCode);
+  set(27, image.endCode);
+  set(28, image.startStack);
+  set(29, 0);
+  set(30, 0);
+  const { blocked, ignored, caught, pending } = signalSets(task, subject(task, node));
+  // 31 bits and a sign are all these old fields show.
+  const low = (mask: bigint) => mask & 0x7fffffffn;
+  set(31, low(pending));
+  set(32, low(blocked));
+  set(33, low(ignored));
+  set(34, low(caught));
+  set(45, image.startData);
+  set(46, image.endData);
+  set(47, image.startBrk);
+  set(48, image.argStart);
+  set(49, image.argEnd);
+  set(50, image.envStart);
+  set(51, image.envEnd);
+  return `${raw.slice(0, raw.indexOf('('))}(${latin1(subject(task, node).comm)}) ${rest.join(' ')}\n`;
+}
+
+function signalSets(task: Task, of: Task): { pending: bigint; blocked: bigint; ignored: bigint; caught: bigint } {
+  const { signals } = task.process;
+  let ignored = 0n;
+  let caught = 0n;
+  if (signals === undefined) return { pending: 0n, blocked: 0n, ignored, caught };
+  for (let signal = 1; signal <= 64; signal++) {
+    const { handler } = signals.action(signal);
+    if (handler === 1) ignored |= 1n << BigInt(signal - 1);
+    else if (handler !== 0) caught |= 1n << BigInt(signal - 1);
+  }
+  return { pending: signals.pending(of), blocked: signals.of(of).mask, ignored, caught };
+}
+
+function statusText(task: Task, node: ProcNode): string {
+  const { process } = task;
+  const totals = memoryTotals(task);
+  const sets = signalSets(task, subject(task, node));
+  const kb = (pages: number) => `${String(pages * 4).padStart(8)} kB`;
+  const mask = (m: bigint) => m.toString(16).padStart(16, '0');
+  const shown: Record<string, string> = {
+    Name: latin1(subject(task, node).comm).replaceAll('\\', '\\\\').replaceAll('\n', '\\n'),
+    FDSize: String(task.fds.capacity),
+    VmPeak: kb(totals.size), VmSize: kb(totals.size), VmLck: kb(0), VmPin: kb(0), VmHWM: kb(totals.resident),
+    VmRSS: kb(totals.resident), RssAnon: kb(totals.anonymous), RssFile: kb(totals.resident - totals.anonymous),
+    RssShmem: kb(0), VmData: kb(totals.data), VmStk: kb(totals.stack), VmExe: kb(totals.text),
+    VmLib: kb(totals.library), VmSwap: kb(totals.swapped),
+    Threads: String(process.tasks.size),
+    ShdPnd: mask(sets.pending), SigPnd: mask(0n), SigBlk: mask(sets.blocked), SigIgn: mask(sets.ignored),
+    SigCgt: mask(sets.caught),
+  };
+  return hostFile(task, `${hostBase(node)}/status`)
+    .split('\n')
+    .map((line) => {
+      const name = line.slice(0, line.indexOf(':'));
+      return name in shown ? `${name}:\t${shown[name]}` : line;
+    })
+    .join('\n');
+}
+
+/** Rows of /proc/PID/limits by RLIMIT_ number. */
+const limitNames = [
+  'Max cpu time', 'Max file size', 'Max data size', 'Max stack size', 'Max core file size', 'Max resident set',
+  'Max processes', 'Max open files', 'Max locked memory', 'Max address space', 'Max file locks',
+  'Max pending signals', 'Max msgqueue size', 'Max nice priority', 'Max realtime priority', 'Max realtime timeout',
+];
+
+function limitsText(task: Task): string {
+  const show = (limit: bigint) => (limit === 0xffff_ffff_ffff_ffffn ? 'unlimited' : String(limit)).padEnd(20);
+  return hostFile(task, '/proc/self/limits')
+    .split('\n')
+    .map((line) => {
+      const resource = limitNames.indexOf(line.slice(0, 26).trimEnd());
+      const limit = task.process.rlimits.get(resource);
+      if (limit === undefined) return line;
+      return `${line.slice(0, 26)}${show(limit[0])} ${show(limit[1])} ${line.slice(68)}`;
+    })
+    .join('\n');
+}
+
+/** The host's fdinfo with the guest's close-on-exec flag and, for epoll, the guest's descriptor numbers. */
+function fdinfoText(task: Task, node: ProcNode): string {
+  const fd = node.fd as number;
+  return hostFile(task, `/proc/self/fdinfo/${task.hostFd(fd)}`)
+    .split('\n')
+    .map((line) => {
+      if (line.startsWith('flags:\t')) {
+        const flags = Number.parseInt(line.slice(7), 8) & ~0o2000000;
+        return `flags:\t0${(flags | (task.fds.isCloexec(fd) ? 0o2000000 : 0)).toString(8)}`;
+      }
+      return line.replace(/^tfd: *(\d+)/, (_, host: string) => `tfd: ${String(task.fds.guestOf(Number(host))).padStart(8)}`);
+    })
+    .join('\n');
+}
+
+/** What the files with a text of their own show. */
+const texts: Record<string, (task: Task, node: ProcNode) => Uint8Array> = {
+  maps: (task) => bytes(mapsText(task)),
+  smaps: (task) => bytes(smapsText(task)),
+  smaps_rollup: (task) => bytes(rollupText(task)),
+  numa_maps: (task) => bytes(numaMapsText(task)),
+  statm: (task) => bytes(statmText(task)),
+  stat: (task, node) => bytes(statText(task, node)),
+  status: (task, node) => bytes(statusText(task, node)),
+  limits: (task) => bytes(limitsText(task)),
+  cmdline: (task) => {
+    const { image } = task.process;
+    return strings(task, image.argStart, image.argEnd, image.argv);
+  },
+  environ: (task) => {
+    const { image } = task.process;
+    return strings(task, image.envStart, image.envEnd, image.envp);
+  },
+  auxv: (task) => task.process.image.auxv,
+  comm: (task, node) => Buffer.concat([subject(task, node).comm, Buffer.from('\n')]),
+};
+
+/** Inode numbers for listed entries: the host's own are not known here, but must not be 0. */
+function inodeOf(name: string): number {
+  let hash = 7;
+  for (let k = 0; k < name.length; k++) hash = (hash * 31 + name.charCodeAt(k)) % 0x7fffffff;
+  return hash + 1;
+}
+
+function listing(names: readonly string[], type: number): ListingEntry[] {
+  return [
+    { name: '.', inode: 1, type: DT_DIR },
+    { name: '..', inode: 2, type: DT_DIR },
+    ...names.map((name) => ({ name, inode: inodeOf(name), type })),
+  ];
+}
+
+/**
+ * How the node is to be opened: undefined means the host's file as it is, else what the descriptor becomes.
+ */
+export function openedAs(task: Task, node: ProcNode): ProcFile | undefined {
+  const { entry, path } = node;
+  const { host } = task;
+  if (Object.hasOwn(texts, entry)) {
+    const generate = (reader: Task) => (texts[entry] as (t: Task, n: ProcNode) => Uint8Array)(reader, node);
+    if (entry !== 'comm') return { kind: 'text', path, generate };
+    const write = (writer: Task, data: Uint8Array) => setComm(writer, node, data);
+    return { kind: 'text', path, generate, write };
+  }
+  if (node.fd !== undefined && /^fdinfo\/\d+$/.test(entry)) {
+    return { kind: 'text', path, generate: (reader) => bytes(fdinfoText(reader, node)) };
+  }
+  if (entry === 'mem') {
+    return { kind: 'window', path, shift: host.memoryBase, limit: host.memorySize, beyond: -EIO };
+  }
+  if (entry === 'pagemap') {
+    return { kind: 'window', path, shift: host.memoryBase / 512, limit: host.memorySize / 512, beyond: 0 };
+  }
+  if (entry === 'fd' || entry === 'fdinfo') {
+    const type = entry === 'fd' ? DT_LNK : DT_REG;
+    return {
+      kind: 'listing', path, position: 0,
+      entries: (reader) => listing([...reader.fds.numbers()].map(String), type),
+    };
+  }
+  if (entry === 'task' && node.tid === undefined) {
+    return {
+      kind: 'listing', path, position: 0,
+      entries: (reader) => listing([...reader.process.tasks.keys()].sort((a, b) => a - b).map(String), DT_DIR),
+    };
+  }
+  return undefined;
+}
+
+/** proc_comm write: up to 15 bytes, a trailing newline is not part of the name. */
+function setComm(task: Task, node: ProcNode, data: Uint8Array): number {
+  const end = data.indexOf(10);
+  const name = data.slice(0, end < 0 ? 15 : Math.min(end, 15));
+  subject(task, node).comm = name;
+  return data.length;
+}
+
+/** The target of a link in the own entry as readlink shows it: undefined if the host's answer is right. */
+export function linkTarget(task: Task, node: ProcNode): string | undefined {
+  if (node.entry === 'exe') return task.process.image.path;
+  if (node.fd !== undefined && node.entry === `fd/${node.fd}`) return procFile(task, node.fd)?.path;
+  return undefined;
+}

@@ -1,0 +1,182 @@
+/**
+ * Life of processes and threads: clone(2), execve(2), exit(2), wait(2), pidfd_open(2), namespaces, ptrace, seccomp.
+ */
+
+import { errno } from '../abi/errno.ts';
+import { cloneFlags } from '../abi/constants/process.ts';
+import { Unwind } from '../kernel/ports.ts';
+import type { Task } from '../kernel/task.ts';
+import {
+  bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal, size, stringList,
+  struct, structInOut, structOut, syscall, uint, ulong,
+} from './declare.ts';
+
+const later = none('one process of one thread so far: new processes and threads come with a later release');
+const { CLONE_FILES, CLONE_VM, CLONE_SIGHAND, CLONE_THREAD } = cloneFlags.values;
+
+export const processSyscalls = [
+  syscall({
+    name: 'clone', nr: { x86_64: 56, aarch64: 220 }, class: ['process'],
+    args: {
+      clone_flags: flags64('clone'), newsp: pointer, parent_tidptr: structOut('pid_t', 4), child_tidptr: structOut('pid_t', 4), tls: ulong,
+    },
+    ret: pid, support: later,
+  }),
+  syscall({ name: 'clone3', nr: { x86_64: 435, aarch64: 435 }, class: ['process'], args: { uargs: structInOut('clone_args', 88), size }, ret: pid, support: later }),
+  syscall({ name: 'fork', nr: { x86_64: 57 }, class: ['process'], args: {}, ret: pid, support: later }),
+  syscall({ name: 'vfork', nr: { x86_64: 58 }, class: ['process'], args: {}, ret: pid, support: later }),
+  syscall({
+    name: 'execve', nr: { x86_64: 59, aarch64: 221 }, class: ['process', 'file'],
+    args: { filename: path, argv: stringList, envp: stringList },
+    support: none('replacing the program comes with a later release'),
+  }),
+  syscall({
+    name: 'execveat', nr: { x86_64: 322, aarch64: 281 }, class: ['process', 'desc', 'file'],
+    args: { fd, filename: path, argv: stringList, envp: stringList, flags: flags('at') },
+    support: none('replacing the program comes with a later release'),
+  }),
+
+  syscall({
+    name: 'exit', nr: { x86_64: 60, aarch64: 93 }, class: ['process'], args: { error_code: int }, support: full,
+    run: (task, { error_code }) => {
+      leaveThread(task);
+      if (task.process.tasks.size <= 1) task.host.exitGroup(error_code & 0xff);
+      throw new Unwind('thread-exit');
+    },
+  }),
+  syscall({
+    name: 'exit_group', nr: { x86_64: 231, aarch64: 94 }, class: ['process'], args: { error_code: int }, support: full,
+    run: (task, { error_code }) => task.host.exitGroup(error_code & 0xff),
+  }),
+  syscall({
+    name: 'wait4', nr: { x86_64: 61, aarch64: 260 }, class: ['process', 'blocks'],
+    args: { upid: pid, stat_addr: structOut('int', 4), options: flags('wait'), ru: structOut('rusage', 144) },
+    ret: pid, support: full, run: forward,
+  }),
+  syscall({
+    name: 'waitid', nr: { x86_64: 247, aarch64: 95 }, class: ['process', 'blocks'],
+    args: { which: choice('waitid'), upid: pid, infop: structOut('siginfo', 128), options: flags('wait'), ru: structOut('rusage', 144) },
+    support: full,
+    run: (task, { which, upid, infop, options, ru }) => {
+      const P_PIDFD = 3;
+      const target = which === P_PIDFD ? task.hostFd(upid) : upid;
+      return task.call('waitid', which, target, task.pointer(infop, 128), options, task.pointer(ru, 144));
+    },
+  }),
+
+  syscall({
+    name: 'pidfd_open', nr: { x86_64: 434, aarch64: 434 }, class: ['desc'], args: { pid, flags: flags('pidfd_open') }, ret: fd, support: full,
+    run: (task, { pid, flags }) => task.fds.open(() => task.call('pidfd_open', pid, flags), true),
+  }),
+  syscall({
+    name: 'pidfd_send_signal', nr: { x86_64: 424, aarch64: 424 }, class: ['desc', 'signal', 'process'],
+    args: { pidfd: fd, sig: signal, info: struct('siginfo', 128), flags: flags('pidfd_send_signal') }, support: full, run: forward,
+  }),
+  syscall({
+    name: 'pidfd_getfd', nr: { x86_64: 438, aarch64: 438 }, class: ['desc'], args: { pidfd: fd, fd, flags: uint }, ret: fd,
+    support: partial('of the calling process only: another process\'s descriptor numbers need not be the host\'s'),
+    run: (task, args) => {
+      if (args.flags !== 0) return -errno.EINVAL;
+      const host = task.hostFd(args.pidfd);
+      // Signal 0 tells a pidfd from other descriptors and a live process from a dead one.
+      const alive = task.call('pidfd_send_signal', host, 0, 0, 0);
+      if (alive < 0 && alive !== -errno.EPERM) return alive === -errno.EINVAL ? -errno.EBADF : alive;
+      if (!isOwnPidfd(task, host)) return -errno.EPERM;
+      return task.fds.open(() => task.call('fcntl', task.hostFd(args.fd), F_DUPFD_CLOEXEC, 3), true);
+    },
+  }),
+  syscall({
+    name: 'process_mrelease', nr: { x86_64: 448, aarch64: 448 }, class: ['desc', 'memory'], args: { pidfd: fd, flags: uint }, support: full, run: forward,
+  }),
+
+  syscall({
+    name: 'set_tid_address', nr: { x86_64: 218, aarch64: 96 }, args: { tidptr: pointer }, ret: pid, support: full,
+    run: (task, { tidptr }) => {
+      task.clearChildTid = tidptr;
+      return task.tid;
+    },
+  }),
+  syscall({
+    name: 'unshare', nr: { x86_64: 272, aarch64: 97 }, class: ['process'], args: { unshare_flags: flags('clone') },
+    support: partial('CLONE_NEWUSER fails with EINVAL, as for every process of several threads: the engine has them'),
+    run: (task, { unshare_flags }) => {
+      // For the guest's one thread nothing is shared; the engine's own threads stay as they are.
+      const alone = CLONE_FILES | CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
+      const rest = task.process.tasks.size <= 1 ? unshare_flags & ~alone : unshare_flags;
+      return rest === 0 ? 0 : task.call('unshare', rest >>> 0);
+    },
+  }),
+  syscall({
+    name: 'setns', nr: { x86_64: 308, aarch64: 268 }, class: ['desc'], args: { fd, flags: flags('clone') },
+    support: partial('user namespaces fail with EINVAL, as for every process of several threads: the engine has them'), run: forward,
+  }),
+  syscall({
+    name: 'rseq', nr: { x86_64: 334, aarch64: 293 }, args: { rseq: pointer, rseq_len: uint, flags: flags('rseq'), sig: hex },
+    support: none('translated code cannot be restarted at an instruction; libc falls back as on old kernels'),
+  }),
+
+  syscall({
+    name: 'ptrace', nr: { x86_64: 101, aarch64: 117 }, class: ['process'], args: { request: choice('ptrace'), pid, addr: ulong, data: ulong },
+    support: none('a tracee\'s registers are not the host\'s; a gdb stub is planned instead'),
+  }),
+  syscall({
+    name: 'seccomp', nr: { x86_64: 317, aarch64: 277 }, class: ['process'], args: { op: choice('seccomp'), flags: flags('seccomp_flags'), uargs: pointer },
+    support: none('filters would bind the engine; interpreting them comes with a later release'),
+  }),
+  syscall({
+    name: 'kcmp', nr: { x86_64: 312, aarch64: 272 }, class: ['process'], args: { pid1: pid, pid2: pid, type: choice('kcmp'), idx1: ulong, idx2: ulong }, ret: int,
+    support: partial('files are compared within the calling process only'),
+    run: (task, { pid1, pid2, type, idx1, idx2 }) => {
+      const KCMP_FILE = 0;
+      const KCMP_EPOLL_TFD = 7;
+      if (type === KCMP_EPOLL_TFD) return -errno.EOPNOTSUPP;
+      if (type !== KCMP_FILE) return task.call('kcmp', pid1, pid2, type, idx1, idx2);
+      const { pid: self } = task.process;
+      if (pid1 !== self || pid2 !== self) return -errno.EPERM;
+      return task.call('kcmp', self, self, KCMP_FILE, task.hostFd(idx1), task.hostFd(idx2));
+    },
+  }),
+  syscall({
+    name: 'acct', nr: { x86_64: 163, aarch64: 89 }, class: ['file'], args: { name: path },
+    support: none('accounting of the whole system is not for a guest to switch'),
+  }),
+  syscall({
+    name: 'kexec_load', nr: { x86_64: 246, aarch64: 104 }, args: { entry: ulong, nr_segments: ulong, segments: pointer, flags: flags64('kexec_load') },
+    support: none('a guest does not replace the host kernel'),
+  }),
+  syscall({
+    name: 'kexec_file_load', nr: { x86_64: 320, aarch64: 294 }, class: ['desc'],
+    args: { kernel_fd: fd, initrd_fd: fd, cmdline_len: ulong, cmdline: bytesIn('cmdline_len'), flags: flags64('kexec_file_load') },
+    support: none('a guest does not replace the host kernel'),
+  }),
+];
+
+const F_DUPFD_CLOEXEC = 1030;
+
+/** What the kernel does when a thread ends: clear the word of set_tid_address and wake who waits on it. */
+export function leaveThread(task: Task): void {
+  const word = task.clearChildTid;
+  if (word === 0) return;
+  task.clearChildTid = 0;
+  // The last thread's memory goes with it: only others could look, so the kernel leaves it alone then.
+  if (task.process.tasks.size <= 1) return;
+  try {
+    task.memory.setU32(word, 0);
+  } catch {
+    return; // unmapped: the kernel ignores that as well
+  }
+  task.call('futex', task.pointer(word, 4), 1, 1);
+}
+
+/** Does the descriptor stand for this process? fdinfo's "Pid:" line says. */
+function isOwnPidfd(task: Task, hostFd: number): boolean {
+  const name = task.cstring(new TextEncoder().encode(`/proc/self/fdinfo/${hostFd}`));
+  const info = task.call('openat', -100, name, 0o2000000);
+  if (info < 0) return false;
+  const { at, address } = task.scratch(1024);
+  const length = task.call('read', info, address, 1024);
+  task.call('close', info);
+  const text = new TextDecoder().decode(task.host.scratch.bytes.slice(at, at + Math.max(0, length)));
+  return /^Pid:\t(\d+)$/m.exec(text)?.[1] === String(task.process.pid);
+}
+

@@ -1,0 +1,186 @@
+/**
+ * Descriptors the host kernel cannot answer alone because they are the guest's view of its own /proc entry:
+ * synthesised text (a memfd filled anew whenever it is read from the start), windows into /proc/self/mem and
+ * pagemap, and directory listings. Everything not handled here goes to the host descriptor as usual.
+ */
+
+import { errno } from '../abi/errno.ts';
+import type { SpecialFile } from '../kernel/fd-table.ts';
+import type { Arg } from '../kernel/ports.ts';
+import type { Task } from '../kernel/task.ts';
+import { hostIovecs, type Segment } from './iovecs.ts';
+
+export const AT_FDCWD = -100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_EMPTY_PATH = 0x1000;
+
+interface InProc extends SpecialFile {
+  /** Canonical path in /proc as the guest sees it: `/proc/PID/maps`, `/proc/PID/task/TID/fd`. */
+  readonly path: string;
+}
+
+/** A file whose text the engine writes. The host descriptor is a memfd. */
+export interface TextFile extends InProc {
+  readonly kind: 'text';
+  generate(task: Task): Uint8Array;
+  /** For the writable ones (comm): what write(2) does; −errno or the count. */
+  write?(task: Task, bytes: Uint8Array): number;
+}
+
+/** A host file of which only [shift, shift + limit) exists for the guest, as [0, limit). */
+export interface WindowFile extends InProc {
+  readonly kind: 'window';
+  readonly shift: number;
+  readonly limit: number;
+  /** Result of reading or writing beyond the end: −EIO for mem, 0 for pagemap. */
+  readonly beyond: number;
+}
+
+export interface ListingEntry {
+  readonly name: string;
+  readonly inode: number;
+  /** DT_… */
+  readonly type: number;
+}
+
+/** A directory whose entries the engine lists. The host descriptor is the host's directory. */
+export interface ListingDirectory extends InProc {
+  readonly kind: 'listing';
+  entries(task: Task): ListingEntry[];
+  /** Index of the next entry for getdents; shared by duplicates. */
+  position: number;
+}
+
+/** A directory of /proc listed by the host; kept to know where a relative path starts. */
+export interface ProcDirectory extends InProc {
+  readonly kind: 'directory';
+}
+
+/** An O_PATH (or plain) descriptor on the link-like things of /proc that reads as the host's. */
+export type ProcFile = TextFile | WindowFile | ListingDirectory | ProcDirectory;
+
+export function procFile(task: Task, fd: number): ProcFile | undefined {
+  return task.fds.special(fd) as ProcFile | undefined;
+}
+
+const SEEK_SET = 0;
+const SEEK_CUR = 1;
+const SEEK_END = 2;
+
+function position(task: Task, fd: number): number {
+  return task.call('lseek', task.hostFd(fd), 0, SEEK_CUR);
+}
+
+/** Write the text of a synthesised file into its memfd. */
+export function refill(task: Task, hostFd: number, file: TextFile): void {
+  const text = file.generate(task);
+  // The guest's descriptor may be read-only: the memfd is opened again for writing.
+  const link = task.cstring(new TextEncoder().encode(`/proc/self/fd/${hostFd}`));
+  const writable = task.call('openat', AT_FDCWD, link, 0o2000002, 0);
+  if (writable < 0) return;
+  task.call('ftruncate', writable, 0);
+  task.host.writeAll(writable, text);
+  task.call('close', writable);
+}
+
+/** Before a read at the beginning (offset 0, or the current position if not given): make the text current. */
+export function refresh(task: Task, fd: number, offset?: Arg): void {
+  const file = procFile(task, fd);
+  if (file?.kind !== 'text') return;
+  const at = offset === undefined ? position(task, fd) : offset;
+  if (at === 0 || at === 0n) refill(task, task.hostFd(fd), file);
+}
+
+/**
+ * read/write and their relatives on a special descriptor. `offset` undefined: at the current position.
+ * Returns undefined when the host descriptor answers as it is.
+ */
+export function transferSpecial(
+  task: Task, fd: number, segments: readonly Segment[], offset: Arg | undefined, writing: boolean,
+): number | undefined {
+  const file = procFile(task, fd);
+  if (file === undefined) return undefined;
+  if (file.kind === 'text') {
+    if (!writing) {
+      refresh(task, fd, offset);
+      return undefined;
+    }
+    if (file.write === undefined || (task.call('fcntl', task.hostFd(fd), F_GETFL, 0) & 3) === 0) return undefined;
+    let total = 0;
+    for (const { base, length } of segments) {
+      if (length < 0) return -errno.EINVAL;
+      const written = file.write(task, task.memory.read(base, Math.min(length, 4096)));
+      if (written < 0) return total > 0 ? total : written;
+      total += length;
+    }
+    return total;
+  }
+  if (file.kind !== 'window') return undefined;
+  const hostFd = task.hostFd(fd);
+  let at: number;
+  if (offset === undefined) at = position(task, fd) - file.shift;
+  else at = typeof offset === 'bigint' ? Number(BigInt.asUintN(64, offset)) : offset;
+  if (at < 0 && typeof offset === 'number') return -errno.EINVAL;
+  if (segments.reduce((sum, s) => sum + s.length, 0) === 0) return 0;
+  const cut: Segment[] = [];
+  let left = file.limit - at;
+  if (left <= 0) return file.beyond;
+  for (const { base, length } of segments) {
+    const part = Math.min(length, left);
+    if (part <= 0) break;
+    cut.push({ base, length: part });
+    left -= part;
+  }
+  const vector = hostIovecs(task, cut);
+  if (offset === undefined) return task.call(writing ? 'writev' : 'readv', hostFd, vector, cut.length);
+  return task.call(writing ? 'pwritev' : 'preadv', hostFd, vector, cut.length, at + file.shift, 0);
+}
+
+const F_GETFL = 3;
+
+/** lseek on a special descriptor; undefined when the host's answer is right. */
+export function seekSpecial(task: Task, fd: number, offset: Arg, whence: number): Arg | undefined {
+  const file = procFile(task, fd);
+  if (file?.kind === 'window') {
+    if (whence !== SEEK_SET && whence !== SEEK_CUR) return -errno.EINVAL;
+    const start = whence === SEEK_CUR ? position(task, fd) - file.shift : 0;
+    const target = start + Number(typeof offset === 'bigint' ? BigInt.asUintN(64, offset) : offset);
+    if (target < 0) return -errno.EINVAL;
+    // Beyond the guest's space there is nothing: any such position will do, the number is kept for the answer only.
+    task.call('lseek', task.hostFd(fd), file.shift + Math.min(target, file.limit), SEEK_SET);
+    return typeof offset === 'bigint' && whence === SEEK_SET ? offset : target;
+  }
+  if (file?.kind === 'listing') {
+    const target = Number(offset) + (whence === SEEK_CUR ? file.position : 0);
+    if (whence === SEEK_END || target < 0 || !Number.isSafeInteger(target)) return -errno.EINVAL;
+    file.position = target;
+    return target;
+  }
+  return undefined;
+}
+
+/** struct linux_dirent64 records of a listing for a buffer of `room` bytes; 0 at the end, −EINVAL if none fits. */
+export function readListing(task: Task, file: ListingDirectory, room: number, legacy: boolean): Uint8Array | number {
+  const all = file.entries(task);
+  if (file.position >= all.length) return 0;
+  const out = new Uint8Array(Math.min(room, 65536));
+  const view = new DataView(out.buffer);
+  const header = legacy ? 18 : 19;
+  let used = 0;
+  while (file.position < all.length) {
+    const entry = all[file.position] as ListingEntry;
+    const name = Buffer.from(entry.name, 'latin1');
+    // Legacy records carry the type in their last byte, after the name's NUL.
+    const length = (header + name.length + 1 + (legacy ? 1 : 0) + 7) & ~7;
+    if (used + length > out.length) break;
+    view.setBigUint64(used, BigInt(entry.inode), true);
+    view.setBigUint64(used + 8, BigInt(file.position + 1), true);
+    view.setUint16(used + 16, length, true);
+    if (legacy) view.setUint8(used + length - 1, entry.type);
+    else view.setUint8(used + 18, entry.type);
+    out.set(name, used + header);
+    used += length;
+    file.position++;
+  }
+  return used === 0 ? -errno.EINVAL : out.subarray(0, used);
+}
