@@ -63,6 +63,6 @@ test("V8's own traps still work after the handler is installed", { skip }, () =>
   nativeExecutor();
   // (module (memory 1) (func (export "f") (result i32) i32.const -4 i32.load))
   const module = hex('00 61 73 6d 01 00 00 00 01 05 01 60 00 01 7f 03 02 01 00 05 03 01 00 01 07 05 01 01 66 00 00 0a 09 01 07 00 41 7c 28 02 00 0b');
-  const { f } = new WebAssembly.Instance(new WebAssembly.Module(module as BufferSource)).exports as { f: () => number };
+  const { f } = new WebAssembly.Instance(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)).exports as { f: () => number };
   assert.throws(() => f(), /memory access out of bounds/);
 });

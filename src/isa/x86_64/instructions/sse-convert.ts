@@ -1,0 +1,76 @@
+/** SSE and SSE2 conversions. */
+import { enc, instruction, type InstructionOptions, type Semantics } from '../declare.ts';
+import { Ey, Gy, Pq, Qq, r, rw, Vpd, Vps, Vq, Vsd, Vss, Vx, w, Wpd, Wps, Wq, Wsd, Wss, Wx } from '../operands.ts';
+import { doublesToDwords, floatsToDwords, toInteger } from '../simd/convert.ts';
+import { mergeLow, type Rounding } from '../simd/float.ts';
+import { enterMmx, lowHalf, unary, widenMmx } from '../simd/forms.ts';
+
+const SSE: InstructionOptions = { group: 'sse', cpuid: 'sse' };
+const SSE2: InstructionOptions = { group: 'sse2', cpuid: 'sse2' };
+/** As rounding modes: what MXCSR says, and toward zero. */
+const CURRENT: Rounding = 4;
+const TRUNCATE: Rounding = 3;
+
+// ---- general registers ----
+
+instruction('cvtsi2ss', SSE, [enc('F3 0F 2A /r', rw(Vss), r(Ey))], (x, d, s) => {
+  const { ir } = x;
+  const v = x.bits(s) === 64 ? ir.f32.convert_i64_s(x.read(s)) : ir.f32.convert_i32_s(x.read(s));
+  x.writeVector(d, ir.f32x4.replace_lane(x.readVector(d), 0, v));
+});
+instruction('cvtsi2sd', SSE2, [enc('F2 0F 2A /r', rw(Vsd), r(Ey))], (x, d, s) => {
+  const { ir } = x;
+  const v = x.bits(s) === 64 ? ir.f64.convert_i64_s(x.read(s)) : ir.f64.convert_i32_s(x.read(s));
+  x.writeVector(d, ir.f64x2.replace_lane(x.readVector(d), 0, v));
+});
+const fromFloat = (from: 'f32' | 'f64', mode: Rounding): Semantics => (x, d, s) =>
+  x.write(d, toInteger(x.ir, from, x.bits(d) === 64 ? 64 : 32, from === 'f32' ? x.readF32(s) : x.readF64(s), mode));
+instruction('cvttss2si', SSE, [enc('F3 0F 2C /r', w(Gy), r(Wss))], fromFloat('f32', TRUNCATE));
+instruction('cvtss2si', SSE, [enc('F3 0F 2D /r', w(Gy), r(Wss))], fromFloat('f32', CURRENT));
+instruction('cvttsd2si', SSE2, [enc('F2 0F 2C /r', w(Gy), r(Wsd))], fromFloat('f64', TRUNCATE));
+instruction('cvtsd2si', SSE2, [enc('F2 0F 2D /r', w(Gy), r(Wsd))], fromFloat('f64', CURRENT));
+
+// ---- between f32 and f64 ----
+
+instruction('cvtss2sd', SSE2, [enc('F3 0F 5A /r', rw(Vsd), r(Wss))], (x, d, s) => {
+  const v = x.ir.f64.promote_f32(x.readF32(s));
+  x.writeVector(d, x.ir.f64x2.replace_lane(x.readVector(d), 0, v));
+});
+instruction('cvtsd2ss', SSE2, [enc('F2 0F 5A /r', rw(Vss), r(Wsd))], (x, d, s) => {
+  const v = x.ir.f32.demote_f64(x.readF64(s));
+  x.writeVector(d, x.ir.f32x4.replace_lane(x.readVector(d), 0, v));
+});
+instruction('cvtps2pd', SSE2, [enc('NP 0F 5A /r', w(Vpd), r(Wq))], unary((ir, a) => ir.f64x2.promote_low_f32x4(a)));
+instruction('cvtpd2ps', SSE2, [enc('66 0F 5A /r', w(Vps), r(Wpd))], unary((ir, a) => ir.f32x4.demote_f64x2_zero(a)));
+
+// ---- vectors of integers ----
+
+instruction('cvtdq2ps', SSE2, [enc('NP 0F 5B /r', w(Vps), r(Wx))], unary((ir, a) => ir.f32x4.convert_i32x4_s(a)));
+instruction('cvtps2dq', SSE2, [enc('66 0F 5B /r', w(Vx), r(Wps))], unary((ir, a) => floatsToDwords(ir, a, CURRENT)));
+instruction('cvttps2dq', SSE2, [enc('F3 0F 5B /r', w(Vx), r(Wps))], unary((ir, a) => floatsToDwords(ir, a, TRUNCATE)));
+instruction('cvtdq2pd', SSE2, [enc('F3 0F E6 /r', w(Vpd), r(Wq))], unary((ir, a) => ir.f64x2.convert_low_i32x4_s(a)));
+instruction('cvttpd2dq', SSE2, [enc('66 0F E6 /r', w(Vx), r(Wpd))], unary((ir, a) => doublesToDwords(ir, a, TRUNCATE)));
+instruction('cvtpd2dq', SSE2, [enc('F2 0F E6 /r', w(Vx), r(Wpd))], unary((ir, a) => doublesToDwords(ir, a, CURRENT)));
+
+// ---- MMX ----
+
+instruction('cvtpi2ps', SSE, [enc('NP 0F 2A /r', rw(Vq), r(Qq))], (x, d, s) => {
+  const v = x.ir.f32x4.convert_i32x4_s(widenMmx(x.ir, x.readMmx(s)));
+  enterMmx(x);
+  x.writeVector(d, mergeLow(x.ir, x.readVector(d), v, 'f64x2'));
+});
+instruction('cvtpi2pd', SSE2, [enc('66 0F 2A /r', w(Vpd), r(Qq))], (x, d, s) => {
+  const v = x.ir.f64x2.convert_low_i32x4_s(widenMmx(x.ir, x.readMmx(s)));
+  // the manual: no switch to MMX state when the source is memory
+  if (!x.isMemory(s)) enterMmx(x);
+  x.writeVector(d, v);
+});
+const toMmx = (convert: typeof floatsToDwords, mode: Rounding): Semantics => (x, d, s) => {
+  const v = convert(x.ir, x.readVector(s), mode);
+  enterMmx(x);
+  x.writeMmx(d, lowHalf(x.ir, v));
+};
+instruction('cvttps2pi', SSE, [enc('NP 0F 2C /r', w(Pq), r(Wq))], toMmx(floatsToDwords, TRUNCATE));
+instruction('cvtps2pi', SSE, [enc('NP 0F 2D /r', w(Pq), r(Wq))], toMmx(floatsToDwords, CURRENT));
+instruction('cvttpd2pi', SSE2, [enc('66 0F 2C /r', w(Pq), r(Wpd))], toMmx(doublesToDwords, TRUNCATE));
+instruction('cvtpd2pi', SSE2, [enc('66 0F 2D /r', w(Pq), r(Wpd))], toMmx(doublesToDwords, CURRENT));

@@ -1,0 +1,97 @@
+/**
+ * MXCSR and the legacy save area: LDMXCSR STMXCSR FXSAVE FXRSTOR.
+ *
+ * MXCSR reads back what was written, reserved bits raise #GP. Layout of the 512-byte area: SDM volume 1, table 10-2.
+ */
+import type { Value } from '../../../ir/builder.ts';
+import type { LoadName, StoreName } from '../../../ir/ops.ts';
+import { MXCSR, STATE, XMM } from '../cpu-state.ts';
+import { enc, instruction, type InstructionOptions } from '../declare.ts';
+import type { Emitter } from '../emitter.ts';
+import { Md, Mstate, type Operand, r, w } from '../operands.ts';
+import { TRAP } from '../traps.ts';
+
+const SSE: InstructionOptions = { group: 'sse', cpuid: 'sse' };
+const FXSR: InstructionOptions = { group: 'fxsr', cpuid: 'fxsr' };
+/** Bits of MXCSR that exist: flags, DAZ, masks, RC, FTZ. Also what FXSAVE stores as MXCSR_MASK. */
+export const MXCSR_MASK = 0xffff;
+
+const checkMxcsr = (x: Emitter, v: Value): void => x.trapIf(x.ir.i32.and(v, x.ir.const32(~MXCSR_MASK)), TRAP.protection);
+
+instruction('ldmxcsr', SSE, [enc('NP 0F AE /2', r(Md))], (x, s) => {
+  const v = x.read(s);
+  checkMxcsr(x, v);
+  x.ir.set(MXCSR, v);
+});
+instruction('stmxcsr', SSE, [enc('NP 0F AE /3', w(Md))], (x, d) => x.write(d, x.ir.get(MXCSR)));
+
+/** Offsets in the area. */
+const AREA = { control: 0, status: 2, tag: 4, opcode: 6, ip: 8, dp: 16, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;
+
+/** State address of ST(i): the physical register (TOP + i) & 7; an i32 to add to STATE.x87. */
+const stAddress = (x: Emitter, top: Value, i: number): Value => {
+  const { i32, const32 } = { i32: x.ir.i32, const32: (n: number): Value => x.ir.const32(n) };
+  return i32.shl(i32.and(i32.add(top, const32(i)), const32(7)), const32(4));
+};
+
+export function fxsave(x: Emitter, d: Operand): void {
+  const { ir } = x;
+  x.checkAligned(d, 16);
+  const put = (name: StoreName, offset: number, v: Value): void => x.store(d, name, v, offset);
+  const top = ir.stateLoad('i32.load', STATE.x87Top);
+  put('i32.store16', AREA.control, ir.stateLoad('i32.load', STATE.x87Control));
+  put('i32.store16', AREA.status, ir.i32.or(ir.stateLoad('i32.load', STATE.x87Status), ir.i32.shl(top, ir.const32(11))));
+  put('i32.store16', AREA.tag, ir.stateLoad('i32.load', STATE.x87Tag));
+  put('i32.store16', AREA.opcode, ir.stateLoad('i32.load', STATE.x87Opcode));
+  // without REX.W: 32-bit offsets, then selectors, which are zero as on processors that no longer keep them
+  const pointer = (offset: number): Value => {
+    const v = ir.stateLoad('i64.load', offset);
+    return x.insn.w ? v : ir.i64.and(v, ir.const64(0xffff_ffff));
+  };
+  put('i64.store', AREA.ip, pointer(STATE.x87Ip));
+  put('i64.store', AREA.dp, pointer(STATE.x87Dp));
+  put('i32.store', AREA.mxcsr, ir.get(MXCSR));
+  put('i32.store', AREA.mxcsrMask, ir.const32(MXCSR_MASK));
+  for (let i = 0; i < 8; i++) {
+    const at = stAddress(x, top, i);
+    put('i64.store', AREA.st + 16 * i, ir.stateLoad('i64.load', STATE.x87, at));
+    put('i64.store', AREA.st + 16 * i + 8, ir.stateLoad('i64.load16_u', STATE.x87 + 8, at));
+  }
+  for (let i = 0; i < 16; i++) put('v128.store', AREA.xmm + 16 * i, x.xmm(i));
+}
+
+export function fxrstor(x: Emitter, s: Operand): void {
+  const { ir } = x;
+  x.checkAligned(s, 16);
+  const take = (name: LoadName, offset: number): Value => x.load(s, name, offset);
+  const mxcsr = take('i32.load', AREA.mxcsr);
+  checkMxcsr(x, mxcsr);
+  // every load before the first change
+  const control = take('i32.load16_u', AREA.control);
+  const status = take('i32.load16_u', AREA.status);
+  const tag = take('i32.load8_u', AREA.tag);
+  const opcode = take('i32.load16_u', AREA.opcode);
+  const ip = x.insn.w ? take('i64.load', AREA.ip) : take('i64.load32_u', AREA.ip);
+  const dp = x.insn.w ? take('i64.load', AREA.dp) : take('i64.load32_u', AREA.dp);
+  const st = Array.from({ length: 8 }, (_, i) => [take('i64.load', AREA.st + 16 * i), take('i32.load16_u', AREA.st + 16 * i + 8)] as const);
+  const xmm = Array.from({ length: 16 }, (_, i) => take('v128.load', AREA.xmm + 16 * i));
+  const top = ir.i32.and(ir.i32.shr_u(status, ir.const32(11)), ir.const32(7));
+  ir.stateStore('i32.store', STATE.x87Control, ir.i32.or(control, ir.const32(0x40)));
+  ir.stateStore('i32.store', STATE.x87Status, ir.i32.and(status, ir.const32(~0x3800)));
+  ir.stateStore('i32.store', STATE.x87Top, top);
+  ir.stateStore('i32.store', STATE.x87Tag, tag);
+  ir.stateStore('i32.store', STATE.x87Opcode, ir.i32.and(opcode, ir.const32(0x7ff)));
+  ir.stateStore('i64.store', STATE.x87Ip, ip);
+  ir.stateStore('i64.store', STATE.x87Dp, dp);
+  st.forEach(([significand, exponent], i) => {
+    const at = stAddress(x, top, i);
+    ir.stateStore('i64.store', STATE.x87, significand, at);
+    ir.stateStore('i32.store16', STATE.x87 + 8, exponent, at);
+  });
+  ir.set(MXCSR, mxcsr);
+  xmm.forEach((v, i) => ir.set(XMM[i] as (typeof XMM)[number], v));
+}
+instruction('fxsave', FXSR, [enc('NP REX.W0 0F AE /0', w(Mstate))], fxsave);
+instruction('fxsave64', FXSR, [enc('NP REX.W 0F AE /0', w(Mstate))], fxsave);
+instruction('fxrstor', FXSR, [enc('NP REX.W0 0F AE /1', r(Mstate))], fxrstor);
+instruction('fxrstor64', FXSR, [enc('NP REX.W 0F AE /1', r(Mstate))], fxrstor);
