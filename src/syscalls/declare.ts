@@ -39,6 +39,8 @@ export interface ValueType<T = unknown> {
   readonly size: number;
   /** Name of the argument that holds the length (buffer: bytes, array: elements). */
   readonly count: string | undefined;
+  /** For arrays of a fixed number of elements: that number; else 0. */
+  readonly elements: number;
   /** True if `count` names a pointer to the length (socklen_t *), read on entry and written on return. */
   readonly countIsPointer: boolean;
   /** Argument k of the frame as the handler gets it. */
@@ -50,6 +52,7 @@ interface Details {
   readonly set?: string;
   readonly size?: number;
   readonly count?: string;
+  readonly elements?: number;
   readonly countIsPointer?: boolean;
 }
 
@@ -64,6 +67,7 @@ function valueType<T>(kind: ValueKind, pointer: boolean, decode: Decode<T>, d: D
     set: d.set,
     size: d.size ?? 0,
     count: d.count,
+    elements: d.elements ?? 0,
     countIsPointer: d.countIsPointer ?? false,
   };
 }
@@ -120,6 +124,10 @@ export function flags(set: string): ValueType<number> {
 export function choice(set: string): ValueType<number> {
   return valueType('enum', false, asI32, { set });
 }
+/** As `choice`, unsigned (ioctl requests). */
+export function choiceUnsigned(set: string): ValueType<number> {
+  return valueType('enum', false, asU32, { set });
+}
 /** A flag set of 64 bits (mmap's unsigned long prot and flags count as such). */
 export function flags64(set: string): ValueType<number> {
   return valueType('flags', false, asUnsigned, { set });
@@ -151,9 +159,12 @@ export function structOut(name: string, bytes: number): ValueType<GuestAddr> {
 export function structInOut(name: string, bytes: number): ValueType<GuestAddr> {
   return struct(name, bytes, 'inout');
 }
-/** An array of structures; `count` names the argument with the number of elements. */
-export function array(name: string, bytes: number, count: string, direction: Direction = 'in'): ValueType<GuestAddr> {
-  return valueType<GuestAddr>('array', true, asUnsigned, { direction, set: name, size: bytes, count });
+/** An array of structures or scalars; `count`: their number, or the name of the argument that holds it. */
+export function array(
+  name: string, bytes: number, count: string | number, direction: Direction = 'in',
+): ValueType<GuestAddr> {
+  const many = typeof count === 'number' ? { elements: count } : { count };
+  return valueType<GuestAddr>('array', true, asUnsigned, { direction, set: name, size: bytes, ...many });
 }
 /** struct iovec[count] of buffers the kernel reads from ('in') or writes to ('out'). */
 export function iovec(count: string, direction: 'in' | 'out'): ValueType<GuestAddr> {
@@ -321,7 +332,7 @@ function forwarder(name: string, args: readonly SyscallArg[]): Handler {
 
 /** How many bytes a forwarded pointer reaches over. */
 function extent(task: Task, frame: SyscallFrame, type: ValueType, count: number): number {
-  if (count < 0) return type.size > 0 ? type.size : 1;
+  if (count < 0) return Math.max(1, type.size * Math.max(1, type.elements));
   if (type.countIsPointer) {
     const at = frame.unsigned(count);
     return at === 0 ? 0 : task.memory.u32(at);

@@ -6,7 +6,7 @@
 import { errno } from '../abi/errno.ts';
 import type { Arg, GuestAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
-import { choice, fd, flags, full, long, string, structOut, syscall, uint } from './declare.ts';
+import { array, choice, fd, flags, full, long, string, syscall, uint } from './declare.ts';
 
 const O_CLOEXEC = 0o2000000;
 const MFD_CLOEXEC = 1;
@@ -171,12 +171,12 @@ export const fdSyscalls = [
   }),
   syscall({
     name: 'pipe', nr: { x86_64: 22 }, class: ['desc'],
-    args: { fildes: structOut('fd-pair', 8) }, support: full,
+    args: { fildes: array('int', 4, 2, 'out') }, support: full,
     run: (task, { fildes }) => pipe(task, fildes, 0),
   }),
   syscall({
     name: 'pipe2', nr: { x86_64: 293, aarch64: 59 }, class: ['desc'],
-    args: { fildes: structOut('fd-pair', 8), flags: flags('open') }, support: full,
+    args: { fildes: array('int', 4, 2, 'out'), flags: flags('open') }, support: full,
     run: (task, { fildes, flags }) => pipe(task, fildes, flags),
   }),
   syscall({

@@ -12,12 +12,19 @@ import {
 import { hostIovecs, readIovecs, translateIovecs } from './iovecs.ts';
 import { locateToChange } from './paths.ts';
 import { refresh, seekSpecial, transferSpecial } from './special-files.ts';
+import { type FanotifyGroup, readFanotify, writeFanotify } from './watch.ts';
 
 /** One contiguous transfer. `at` undefined: at the file's position. */
 function transfer(task: Task, name: string, guestFd: number, buf: GuestAddr, count: number, at?: Arg): number {
   const length = task.room(buf, count);
-  if (task.fds.special(guestFd) !== undefined) {
-    const done = transferSpecial(task, guestFd, [{ base: buf, length }], at, name.includes('write'));
+  const special = task.fds.special(guestFd);
+  if (special !== undefined) {
+    const writing = name.includes('write');
+    if (special.kind === 'fanotify' && length >= 0) {
+      if (writing) return writeFanotify(task, guestFd, buf, length);
+      return readFanotify(task, guestFd, special as FanotifyGroup, buf, length);
+    }
+    const done = transferSpecial(task, guestFd, [{ base: buf, length }], at, writing);
     if (done !== undefined) return done;
   }
   return task.call(name, task.hostFd(guestFd), task.pointer(buf, length), length, at ?? 0);
@@ -30,7 +37,13 @@ function transferVector(
   if (!task.fds.has(guestFd)) return -errno.EBADF;
   const segments = readIovecs(task, iov, count);
   if (typeof segments === 'number') return segments;
-  if (task.fds.special(guestFd) !== undefined) {
+  const special = task.fds.special(guestFd);
+  if (special !== undefined) {
+    const only = segments.find((s) => s.length !== 0);
+    if (special.kind === 'fanotify') {
+      // One event or answer at a time, as the kernel takes them.
+      return only === undefined ? 0 : transfer(task, name.includes('write') ? 'write' : 'read', guestFd, only.base, only.length);
+    }
     const done = transferSpecial(task, guestFd, segments, at, name.includes('write'));
     if (done !== undefined) return done;
   }

@@ -6,15 +6,31 @@
  */
 
 import type { GuestIsa, Syscall } from './declare.ts';
+import { attributeSyscalls } from './attributes.ts';
+import { directorySyscalls } from './directories.ts';
 import { fdSyscalls } from './fds.ts';
 import { fileSyscalls } from './files.ts';
+import { ioctlSyscalls } from './ioctl.ts';
+import { mountSyscalls } from './mounts.ts';
 import { openSyscalls } from './open.ts';
+import { processVmSyscalls } from './process-vm.ts';
+import { statSyscalls } from './stat.ts';
+import { watchSyscalls } from './watch.ts';
+import { xattrSyscalls } from './xattr.ts';
 
 /** All declarations, in the order of their domains. */
 export const syscalls: readonly Syscall[] = [
   ...fileSyscalls,
   ...openSyscalls,
   ...fdSyscalls,
+  ...ioctlSyscalls,
+  ...directorySyscalls,
+  ...statSyscalls,
+  ...attributeSyscalls,
+  ...xattrSyscalls,
+  ...watchSyscalls,
+  ...mountSyscalls,
+  ...processVmSyscalls,
 ];
 
 class Table {
