@@ -19,6 +19,8 @@ export interface SyscallNames {
   names(): readonly string[];
 }
 
+export type ConstantTables = Readonly<Record<string, () => Readonly<Record<string, number | bigint>>>>;
+
 /** What the functions work on. `vm` and `memory` are those of the call being handled. */
 export interface ApiContext {
   readonly vm: LuaVm;
@@ -28,6 +30,7 @@ export interface ApiContext {
   readonly scratch: GuestScratch;
   readonly syscalls: SyscallNames;
   readonly directory: RulesDirectory;
+  readonly constants: ConstantTables;
   /** A module of the rules directory was loaded on behalf of the script being handled. */
   moduleUsed(name: string): void;
 }
@@ -199,6 +202,27 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
     linuxErrno: (L) => {
       const { vm } = context();
       vm.x.lua_pushinteger(L, BigInt(linuxErrno(Number(vm.x.luaL_checkinteger(L, 1)))));
+      return 1;
+    },
+
+    /** __index of the globals: tables of constants come into being when first named. */
+    lazyGlobal: (L) => {
+      const { vm, constants } = context();
+      const { x } = vm;
+      const name = x.lua_type(L, 2) === luaType.string ? Buffer.from(vm.toBytes(L, 2)).toString('latin1') : '';
+      const values = Object.hasOwn(constants, name) ? constants[name]?.() : undefined;
+      if (values === undefined) return 0;
+      const entries = Object.entries(values);
+      x.lua_settop(L, 2);
+      x.lua_createtable(L, 0, entries.length);
+      for (const [key, value] of entries) {
+        vm.pushText(L, key);
+        x.lua_pushinteger(L, BigInt.asIntN(64, BigInt(value)));
+        x.lua_rawset(L, 3);
+      }
+      x.lua_pushvalue(L, 3);
+      x.lua_rotate(L, 2, 1);
+      x.lua_rawset(L, 1);
       return 1;
     },
 

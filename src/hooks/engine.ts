@@ -9,7 +9,7 @@
 import { type Interceptor, type InterceptorSet, interceptorOrder, type Next, type Registration } from '../kernel/interceptor.ts';
 import { GuestFault, type GuestMemory, type Host, SyscallFrame } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
-import { type ApiContext, hookFunctions, type SyscallNames } from './api.ts';
+import { type ApiContext, type ConstantTables, hookFunctions, type SyscallNames } from './api.ts';
 import { block, WRONG_RESULT } from './glue.ts';
 import { GuestScratch, type MapGuest, type UnmapGuest } from './guest-scratch.ts';
 import { luaSystem } from './lua-system.ts';
@@ -29,8 +29,8 @@ export interface HookEngineOptions {
   /** Fresh private guest memory, and giving it back. */
   readonly mapGuest: MapGuest;
   readonly unmapGuest: UnmapGuest;
-  /** Values for the `linux` and `errno` tables. Called once, when Lua starts. */
-  readonly constants?: () => { linux: Readonly<Record<string, number | bigint>>; errno: Readonly<Record<string, number>> };
+  /** Tables of constants by global name (`linux`, `errno`); each is asked for when a script first names it. */
+  readonly constants?: ConstantTables;
   /** No banner. */
   readonly quiet?: boolean;
   /** Directory that relative `directories` mean. Default: the process's. */
@@ -49,6 +49,9 @@ const DEFAULT_MEMORY = 256 << 20;
 const DEFAULT_INSTRUCTIONS = 500_000_000;
 /** Instructions between two looks at the budget. */
 const TICK = 100_000;
+/** Hook calls after which optimised code pays, and for how many calls its functions are compiled as they are met. */
+const OPTIMISE_AFTER = 100_000;
+const OPTIMISE_CALLS = 50;
 /** How long a script that does not load may still be being written before it is called broken. */
 const SETTLE_MS = 1000;
 
@@ -104,6 +107,9 @@ export class HookEngine implements Interceptor {
   #ran = false;
   #ranResult = 0n;
   #scratchUsed = false;
+  #calls = 0;
+  /** Calls left during which V8 is set to optimise. */
+  #optimising = 0;
   /** An exception thrown by an original call, on its way through Lua. */
   #escaping: unknown = undefined;
 
@@ -177,7 +183,8 @@ export class HookEngine implements Interceptor {
   intercept(task: Task, frame: SyscallFrame, next: Next): bigint {
     const { nr } = frame;
     let script = this.#scripts[nr];
-    if ((script !== undefined || this.#exact) && this.#directory.changedExactly()) {
+    const look = this.#exact || (script !== undefined && (this.#directory.changed() || this.#directory.due()));
+    if (look && this.#directory.changedExactly()) {
       this.#refresh();
       script = this.#scripts[nr];
     }
@@ -198,7 +205,8 @@ export class HookEngine implements Interceptor {
     this.#ran = false;
     this.#depth++;
     try {
-      const result = this.#handle(script, frame);
+      const hot = this.#depth === 1 && (++this.#calls === OPTIMISE_AFTER || this.#optimising > 0);
+      const result = hot ? this.#optimise(script, frame) : this.#handle(script, frame);
       if (result !== undefined) return result;
       if (this.#ran) return this.#ranResult;
     } finally {
@@ -213,6 +221,21 @@ export class HookEngine implements Interceptor {
       this.#scratchUsed = outerScratch;
     }
     return next(frame);
+  }
+
+  /** Hooks are called often: go over to optimised code. */
+  #optimise(script: Script, frame: SyscallFrame): bigint | undefined {
+    LuaVm.optimising(true);
+    try {
+      if (this.#optimising === 0) {
+        this.#optimising = OPTIMISE_CALLS;
+        this.#lua?.vm.optimise();
+      }
+      return this.#handle(script, frame);
+    } finally {
+      LuaVm.optimising(false);
+      this.#optimising--;
+    }
   }
 
   /** The script's result; undefined when there is none (reported) and the original's is to be used. */
@@ -259,11 +282,16 @@ export class HookEngine implements Interceptor {
     const { i32 } = frame;
     for (let k = 0; k < 16; k++) i32[k] = words[(block.innerArgs >> 2) + k] as number;
     let result: bigint;
+    // The call may run guest code: what that compiles is not this engine's business.
+    const optimising = this.#optimising > 0;
+    if (optimising) LuaVm.optimising(false);
     try {
       result = this.#next(frame);
     } catch (error) {
       this.#escaping = error;
       throw error;
+    } finally {
+      if (optimising) LuaVm.optimising(true);
     }
     longs[block.innerResult >> 3] = result;
     if (frame.nr === this.#nr) {
@@ -414,7 +442,7 @@ export class HookEngine implements Interceptor {
     });
     const lua = new ScriptHost(vm, TICK);
     this.#lua = lua;
-    lua.furnish(this.#options.constants?.());
+    lua.furnish();
     return lua;
   }
 
@@ -551,6 +579,7 @@ export class HookEngine implements Interceptor {
       reporter: this.#reporter,
       syscalls: this.#syscalls,
       directory: this.#directory,
+      constants: this.#options.constants ?? {},
       moduleUsed: (name) => engine.#script?.modules.add(name),
     };
   }

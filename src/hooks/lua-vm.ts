@@ -8,7 +8,8 @@
  */
 
 import { block, bridgeModule, unwindingModule, unwindingSlots } from './glue.ts';
-import { fitLuaBinary, readLuaBinary } from './lua-binary.ts';
+import { setFlagsFromString } from 'node:v8';
+import { fitLuaBinary, type LuaModule, readLuaBinary } from './lua-binary.ts';
 
 /** An address in the interpreter's memory. */
 export type Pointer = number;
@@ -125,14 +126,19 @@ export interface LuaFailure {
 const SEPARATOR = '\nstack traceback:\n';
 
 export class LuaVm {
-  readonly x: LuaExports;
+  /** Lua's own functions. Do not keep them: `optimise` replaces them. */
+  x!: LuaExports;
   readonly L: LuaState;
   readonly memory: WebAssembly.Memory;
   readonly blockAt: Pointer;
   /** The call block as 32-bit and 64-bit words (index = byte offset / 4 or 8, from the block's start). */
   readonly words: Int32Array;
   readonly longs: BigInt64Array;
-  readonly #bridge: Bridge;
+  readonly #options: VmOptions;
+  readonly #table: WebAssembly.Table;
+  readonly #functions: readonly string[];
+  #bridge!: Bridge;
+  #optimised = false;
   readonly #slots = new Map<string, number>();
   readonly #names = new Map<string, Pointer>();
   #bytes: Buffer;
@@ -141,43 +147,72 @@ export class LuaVm {
 
   /** @throws Error when the interpreter cannot be started. */
   constructor(options: VmOptions) {
+    this.#options = options;
+    this.#functions = ['alloc', 'countHook', 'c_do_syscall', ...Object.keys(options.functions)];
     const fitted = fitLuaBinary(readLuaBinary());
-    const memory = new WebAssembly.Memory({ initial: fitted.minPages, maximum: fitted.maxPages, shared: true });
-    const names = Object.keys(options.functions);
-    const own = ['alloc', 'countHook', 'c_do_syscall', ...names];
     const first = fitted.tableSize + unwindingSlots.length;
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: first + own.length });
-    const unwinding = new WebAssembly.Instance(unwindingModule(fitted.tableSize), { env: { table } }).exports;
-    const { env, wasi } = options.system(memory);
-    const lua = new WebAssembly.Instance(fitted.module, {
-      env: { ...env, memory, table, invoke_vii: unwinding['invoke'], _emscripten_throw_longjmp: unwinding['throwLongjmp'] },
-      wasi_snapshot_preview1: wasi,
-    }).exports as unknown as LuaExports;
-    unwindingSlots.forEach((name, k) => table.set(fitted.tableSize + k, lua[name]));
-    const bridge = new WebAssembly.Instance(bridgeModule(fitted.minPages, fitted.maxPages, names), {
-      env: { memory },
-      lua: lua as unknown as WebAssembly.ModuleImports,
-      js: { ...options.functions, argument: options.argument, original: options.original, tick: options.tick } as unknown as WebAssembly.ModuleImports,
-    }).exports as unknown as Bridge & Record<string, unknown>;
-    own.forEach((name, k) => {
-      table.set(first + k, bridge[name]);
-      this.#slots.set(name, first + k);
-    });
-    bridge.limit.value = Math.min(options.memoryLimit, 0x7fff_ffff);
-    this.memory = memory;
-    this.#bytes = Buffer.from(memory.buffer);
-    this.#bridge = bridge;
-    this.x = lua;
+    this.#functions.forEach((name, k) => this.#slots.set(name, first + k));
+    this.memory = new WebAssembly.Memory({ initial: fitted.minPages, maximum: fitted.maxPages, shared: true });
+    this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: first + this.#functions.length });
+    this.#bytes = Buffer.from(this.memory.buffer);
+    this.#instantiate(fitted);
+    this.#bridge.limit.value = Math.min(options.memoryLimit, 0x7fff_ffff);
+    const lua = this.x;
     lua.__wasm_call_ctors();
     lua.emscripten_stack_init();
     this.blockAt = lua.malloc(block.bytes);
-    bridge.block.value = this.blockAt;
-    this.words = new Int32Array(memory.buffer, this.blockAt, block.bytes >> 2);
-    this.longs = new BigInt64Array(memory.buffer, this.blockAt, block.bytes >> 3);
+    this.#bridge.block.value = this.blockAt;
+    this.words = new Int32Array(this.memory.buffer, this.blockAt, block.bytes >> 2);
+    this.longs = new BigInt64Array(this.memory.buffer, this.blockAt, block.bytes >> 3);
     this.#transfer = lua.malloc(this.#transferSize);
     this.L = lua.lua_newstate(this.slot('alloc'), 0);
     if (this.L === 0) throw new Error('the Lua interpreter could not be started: out of memory');
     lua.luaL_openlibs(this.L);
+  }
+
+  /** Make instances of Lua and of the bridge over the memory and table, and enter their functions there. */
+  #instantiate(fitted: LuaModule): void {
+    const { memory } = this;
+    const table = this.#table;
+    const { functions, argument, original, tick } = this.#options;
+    const unwinding = new WebAssembly.Instance(unwindingModule(fitted.tableSize), { env: { table } }).exports as WebAssembly.ModuleImports;
+    const { env, wasi } = this.#options.system(memory);
+    const own = { memory, table, invoke_vii: unwinding['invoke'], _emscripten_throw_longjmp: unwinding['throwLongjmp'] };
+    const lua = new WebAssembly.Instance(fitted.module, {
+      env: { ...env, ...own } as WebAssembly.ModuleImports,
+      wasi_snapshot_preview1: wasi,
+    }).exports as unknown as LuaExports;
+    unwindingSlots.forEach((name, k) => table.set(fitted.tableSize + k, lua[name]));
+    const bridge = new WebAssembly.Instance(bridgeModule(fitted.minPages, fitted.maxPages, Object.keys(functions)), {
+      env: { memory },
+      lua: lua as unknown as WebAssembly.ModuleImports,
+      js: { ...functions, argument, original, tick } as unknown as WebAssembly.ModuleImports,
+    }).exports as unknown as Bridge & Record<string, unknown>;
+    for (const name of this.#functions) table.set(this.slot(name), bridge[name]);
+    this.x = lua;
+    this.#bridge = bridge;
+  }
+
+  /** Have what is compiled from now on (functions are, at their first call) optimised, or again not. */
+  static optimising(on: boolean): void {
+    setFlagsFromString(on ? '--no-liftoff' : '--liftoff');
+    // Inlining wants call counts from baseline code, which functions compiled straight away have not; V8 aborts.
+    if (!process.execArgv.includes('--no-wasm-inlining')) setFlagsFromString(on ? '--no-wasm-inlining' : '--wasm-inlining');
+  }
+
+  /**
+   * Go over to optimised code: another instance of the interpreter on the same memory, compiled by V8's optimising
+   * compiler. Only while no Lua code is running, and with `optimising(true)` in force during the next calls as well.
+   * Costs some 25 milliseconds in all; done once.
+   */
+  optimise(): void {
+    if (this.#optimised) return;
+    this.#optimised = true;
+    const { used, limit, block: at } = this.#bridge;
+    this.#instantiate(fitLuaBinary(readLuaBinary(), false));
+    this.#bridge.used.value = used.value;
+    this.#bridge.limit.value = limit.value;
+    this.#bridge.block.value = at.value;
   }
 
   /** Table slot of a function given in the options (or of the bridge's own). */
@@ -199,7 +234,7 @@ export class LuaVm {
 
   /** Bytes Lua holds now. */
   get used(): number {
-    return this.#bridge.used.value >>> 0;
+    return (this.#bridge.used.value as number) >>> 0;
   }
 
   /** Run the script whose environment is `ref`, with the number and arguments in the block. See glue.ts. */

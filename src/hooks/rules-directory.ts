@@ -60,6 +60,11 @@ const RETURN_EVENTS = inotify.CREATE | inotify.MOVED_TO;
 const IN_MASK_ADD = 0x20000000;
 /** How long the event behind a risen counter may take to reach the other queue. */
 const LAG_MS = 5;
+/**
+ * Asking costs half a microsecond. Another process that edits a script and then tells the guest so needs longer than
+ * this for the telling, so a guest that asked within this time sees the edit with the question after it.
+ */
+const ASK_MS = 0.01;
 /** Larger scripts are refused: nobody writes them, and reading one would stall the guest. */
 export const MAX_SCRIPT_BYTES = 16 << 20;
 
@@ -85,6 +90,7 @@ export class RulesDirectory {
   /** A second queue over the same directories, emptied by the host's helper thread, which counts. */
   #alarm = -1;
   #risenAt = 0;
+  #askedAt = 0;
   #counter: Int32Array = new Int32Array(1);
   #seen = new Int32Array(1);
   #fionread = -1;
@@ -135,6 +141,14 @@ export class RulesDirectory {
   /** Whether word of a change has come. One memory read. */
   changed(): boolean {
     return this.#counter[0] !== this.#seen[0];
+  }
+
+  /** Is it time to ask the kernel? Two questions less than ASK_MS apart cannot have different answers that matter. */
+  due(): boolean {
+    const now = performance.now();
+    if (now - this.#askedAt < ASK_MS) return false;
+    this.#askedAt = now;
+    return true;
   }
 
   /** As `changed`, but exact: asks the kernel, in one system call. A change made before this call is seen. */

@@ -25,7 +25,7 @@ export class ScriptHost {
   }
 
   /** Fill the fresh state. @throws Error when the engine's own Lua code fails. */
-  furnish(constants: { linux: Readonly<Record<string, number | bigint>>; errno: Readonly<Record<string, number>> } | undefined): void {
+  furnish(): void {
     const { vm } = this;
     const { x, L } = vm;
     for (const name of vm.functionNames()) {
@@ -37,16 +37,12 @@ export class ScriptHost {
       vm.pushFunction(L, name);
       x.lua_setglobal(L, vm.name(alias));
     }
-    for (const [name, values] of Object.entries(constants ?? { linux: {}, errno: {} })) {
-      const entries = Object.entries(values as Record<string, number | bigint>);
-      x.lua_createtable(L, 0, entries.length);
-      for (const [key, value] of entries) {
-        vm.pushText(L, key);
-        x.lua_pushinteger(L, BigInt.asIntN(64, BigInt(value)));
-        x.lua_rawset(L, -3);
-      }
-      x.lua_setglobal(L, vm.name(name));
-    }
+    // Tables of thousands of constants are built when a script first names them.
+    x.lua_rawgeti(L, REGISTRY, 2n); // LUA_RIDX_GLOBALS
+    x.lua_createtable(L, 0, 1);
+    vm.pushFunction(L, 'lazyGlobal');
+    x.lua_setfield(L, -2, vm.name('__index'));
+    x.lua_setmetatable(L, -2);
     x.lua_createtable(L, 0, 1);
     x.lua_rawgeti(L, REGISTRY, 2n); // LUA_RIDX_GLOBALS
     x.lua_setfield(L, -2, vm.name('__index'));

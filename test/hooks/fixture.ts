@@ -114,6 +114,28 @@ export class Fixture {
     return join(this.directory, name);
   }
 
+  static #packets: [number, number] | undefined;
+  /** Descriptors for `stdio` whose writes stay apart, to be read with `packets`. */
+  static packetPipe(): [number, number, number] {
+    const { host } = theMachine();
+    const pair = host.allocate(PAGE);
+    const O_DIRECT = 0o40000;
+    const O_NONBLOCK = 0o4000;
+    host.syscall(host.nr['pipe2'] as number, pair.address, O_DIRECT | O_NONBLOCK);
+    Fixture.#packets = [pair.view.getInt32(0, true), pair.view.getInt32(4, true)];
+    return [0, Fixture.#packets[1], Fixture.#packets[1]];
+  }
+  static packets(): string[] {
+    const { host } = theMachine();
+    const buffer = host.allocate(2 * PAGE);
+    const all: string[] = [];
+    for (;;) {
+      const n = host.syscall(host.nr['read'] as number, Fixture.#packets?.[0] ?? -1, buffer.address, 2 * PAGE);
+      if (n <= 0) return all;
+      all.push(Buffer.from(buffer.bytes.slice(0, n)).toString('latin1'));
+    }
+  }
+
   /** Remove the directory. */
   [Symbol.dispose](): void {
     this.engine.close();
