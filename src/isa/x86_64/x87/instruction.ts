@@ -1,0 +1,43 @@
+/**
+ * What every x87 instruction does around its meaning: #MF for a pending exception, the last-instruction pointers.
+ */
+import type { Builder } from '../../../ir/builder.ts';
+import { STATE } from '../cpu-state.ts';
+import type { Emitter } from '../emitter.ts';
+import type { Operand } from '../operands.ts';
+import { TRAP } from '../traps.ts';
+
+/** Selector of the code segment in 64-bit Linux processes, which FSTENV shows beside the instruction pointer. */
+const USER_CS = 0x33;
+
+/** The selectors that belong to the two pointers (i32 each) lie behind the opcode in state memory. */
+export const CODE_SELECTOR = STATE.x87Opcode + 4;
+export const DATA_SELECTOR = STATE.x87Opcode + 8;
+
+/** A waiting instruction: a pending unmasked exception traps before anything is done. */
+export function wait(x: Emitter): void {
+  x.trapIf(x.ir.i32.and(x.ir.stateLoad('i32.load', STATE.x87Status), x.ir.const32(0x80)), TRAP.x87);
+}
+/**
+ * Note this instruction as the last one, and with a memory operand its address. Control instructions leave the pointers
+ * alone; others call this after everything that can fault.
+ */
+export function note(x: Emitter, memory?: Operand): void {
+  const { ir, insn } = x;
+  const opcode = ((insn.enc.opcode.byte & 7) << 8) | insn.modrm;
+  ir.stateStore('i64.store', STATE.x87Ip, ir.const64(insn.pc));
+  // Opcode and code selector lie side by side.
+  ir.stateStore('i64.store', STATE.x87Opcode, ir.const64((BigInt(USER_CS) << 32n) | BigInt(opcode)));
+  if (memory !== undefined) {
+    ir.stateStore('i64.store', STATE.x87Dp, x.address(memory));
+    ir.stateStore('i32.store', DATA_SELECTOR, ir.const32(0));
+  }
+}
+/** As FNINIT; the registers keep their bytes. */
+export function initialise(ir: Builder): void {
+  const zero = ir.const32(0);
+  ir.stateStore('i32.store', STATE.x87Control, ir.const32(0x37f));
+  for (const at of [STATE.x87Status, STATE.x87Tag, STATE.x87Top, STATE.x87Opcode, CODE_SELECTOR, DATA_SELECTOR]) ir.stateStore('i32.store', at, zero);
+  ir.stateStore('i64.store', STATE.x87Ip, ir.const64(0));
+  ir.stateStore('i64.store', STATE.x87Dp, ir.const64(0));
+}
