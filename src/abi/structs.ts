@@ -64,6 +64,8 @@ function struct(name: string, fields: Readonly<Record<string, string>>): Layout 
 }
 
 export const timespec = struct('timespec', { tv_sec: 'i64', tv_nsec: 'i64' });
+export const fdSet = struct('fd_set', { fds_bits: 'u64[16]' });
+export const sigsetArgpack = struct('sigset_argpack', { ss: 'ptr', ss_len: 'u64' });
 export const timeval = struct('timeval', { tv_sec: 'i64', tv_usec: 'i64' });
 export const timezone = struct('timezone', { tz_minuteswest: 'i32', tz_dsttime: 'i32' });
 export const itimerval = struct('itimerval', { it_interval: 'timeval', it_value: 'timeval' });
@@ -212,6 +214,18 @@ export const abiStructs: Readonly<Record<string, Readonly<Record<string, Layout>
     }),
   },
 };
+
+/** The C types that stand as a whole behind a pointer (`int *`, `socklen_t *`), as the declarations name them. */
+export const scalarTypes: Readonly<Record<string, ScalarType>> = {
+  int: 'i32', unsigned: 'u32', u32: 'u32', pid_t: 'i32', uid_t: 'u32', gid_t: 'u32', socklen_t: 'u32', timer_t: 'i32',
+  mount_id: 'i32', time_t: 'i64', loff_t: 'i64', size_t: 'u64', pointer: 'ptr', aio_context_t: 'u64',
+};
+
+/** `int[2]` → int, 2; `timespec` → timespec, 1. */
+export function elementOf(name: string): { readonly name: string; readonly count: number } {
+  const match = /^(\w+)\[(\d+)\]$/.exec(name);
+  return match === null ? { name, count: 1 } : { name: match[1] as string, count: Number(match[2]) };
+}
 
 /** The layout of a structure in an ABI; undefined if it has none here (variable or opaque). */
 export function structLayout(name: string, isa = 'x86_64'): Layout | undefined {

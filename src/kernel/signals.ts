@@ -96,6 +96,8 @@ export interface TaskSignals {
   /** Taken from the host and not yet delivered, in order of arrival. */
   readonly pending: { readonly signal: number; readonly info: Uint8Array }[];
   altstack: AltStack;
+  /** The call in progress ends in EINTR even under SA_RESTART (it had a time limit). */
+  noRestart: boolean;
   /** What the host thread's mask was set to; −1: unknown, because the stub blocked everything. */
   hostMask: bigint;
 }
@@ -163,10 +165,15 @@ export class Signals {
   of(task: Task): TaskSignals {
     let state = this.#tasks.get(task);
     if (state === undefined) {
-      state = { mask: 0n, restoreMask: undefined, pending: [], altstack: { sp: 0, size: 0, flags: ss.SS_DISABLE }, hostMask: -1n };
+      state = { mask: 0n, restoreMask: undefined, pending: [], altstack: { sp: 0, size: 0, flags: ss.SS_DISABLE }, noRestart: false, hostMask: -1n };
       this.#tasks.set(task, state);
     }
     return state;
+  }
+
+  /** For a call whose restart depends on its arguments: the −EINTR it is about to return stands. */
+  noRestart(task: Task): void {
+    this.of(task).noRestart = true;
   }
 
   /** Forget a thread that ended. */
@@ -207,6 +214,11 @@ export class Signals {
     state.mask = mask & ~UNBLOCKABLE & ALL;
     this.#applyMask(state);
     if (state.pending.length > 0) this.#attention = true;
+  }
+
+  /** The mask as the host is to get it, for calls that pass one on: faults must reach the engine. */
+  hostMask(mask: bigint): bigint {
+    return mask & ~(sigbit(signo.SIGSEGV) | sigbit(signo.SIGBUS)) & ALL;
   }
 
   /**
@@ -276,6 +288,8 @@ export class Signals {
     let restart = task.interruptedNr;
     task.interruptedNr = -1;
     const state = this.of(task);
+    if (state.noRestart) restart = -1;
+    state.noRestart = false;
     let arrived = 0;
     let changed = false;
     do {

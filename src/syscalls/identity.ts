@@ -63,11 +63,11 @@ export const identitySyscalls = [
   }),
   syscall({
     name: 'capget', nr: { x86_64: 125, aarch64: 90 }, class: ['creds'],
-    args: { header: structInOut('cap_user_header', 8), dataptr: structOut('cap_user_data', 24) }, support: full, run: forward,
+    args: { header: structInOut('cap_user_header', 8), dataptr: structOut('cap_user_data[2]', 24) }, support: full, run: forward,
   }),
   syscall({
     name: 'capset', nr: { x86_64: 126, aarch64: 91 }, class: ['creds'],
-    args: { header: structInOut('cap_user_header', 8), data: struct('cap_user_data', 24) }, support: own, run: forward,
+    args: { header: structInOut('cap_user_header', 8), data: struct('cap_user_data[2]', 24) }, support: own, run: forward,
   }),
 
   syscall({

@@ -134,8 +134,7 @@ function own(task: Task, option: number, arg2: number, arg3: number, arg4: numbe
       task.memory.setU64(arg2, task.clearChildTid);
       return 0;
     case pr.PR_SET_VMA:
-      // PR_SET_VMA_ANON_NAME: the only one there is.
-      return task.call('prctl', option, arg2, task.pointer(arg3, arg4), arg4, task.pointer(arg5, 1));
+      return nameRange(task, arg2, arg3, arg4, arg5);
     case pr.PR_SCHED_CORE:
       return task.call('prctl', option, arg2, arg3, arg4, task.pointer(arg5, 8));
     case pr.PR_GET_AUXV: {
@@ -152,3 +151,25 @@ function own(task: Task, option: number, arg2: number, arg3: number, arg4: numbe
       return -errno.EINVAL;
   }
 }
+
+/** PR_SET_VMA_ANON_NAME, the only operation of PR_SET_VMA: shows in /proc/self/maps. */
+function nameRange(task: Task, operation: number, start: number, length: number, name: number): number {
+  if (operation !== 0 || start % PAGE !== 0) return -errno.EINVAL;
+  let text = '';
+  if (name !== 0) {
+    const { bytes, terminated } = task.memory.readCString(name, 80);
+    if (!terminated || bytes.some((b) => b < 0x20 || b > 0x7e || FORBIDDEN.includes(b))) return -errno.EINVAL;
+    text = `[anon:${new TextDecoder('latin1').decode(bytes)}]`;
+  }
+  const { space } = task.process;
+  const end = start + Math.ceil(length / PAGE) * PAGE;
+  if (end === start) return 0;
+  if (space.entries().some((m) => m.start < end && m.end > start && m.backing !== undefined)) return -errno.EBADF;
+  const whole = space.isMapped(start, end);
+  space.setName(start, end, text);
+  return whole ? 0 : -errno.ENOMEM;
+}
+
+const PAGE = 4096;
+/** \\ ` $ [ ] : what a name in /proc/self/maps may not hold. */
+const FORBIDDEN: readonly number[] = [0x5c, 0x60, 0x24, 0x5b, 0x5d];

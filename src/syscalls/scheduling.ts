@@ -7,7 +7,9 @@
 
 import { errno } from '../abi/errno.ts';
 import { rlimits } from '../abi/constants/process.ts';
+import type { Process } from '../kernel/process.ts';
 import type { Task } from '../kernel/task.ts';
+import type { SpaceLimits } from '../memory/address-space.ts';
 import { bytesIn, bytesOut, choice, forward, full, int, partial, pid, struct, structInOut, structOut, syscall, uint } from './declare.ts';
 
 const { RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_NOFILE } = rlimits.values;
@@ -18,6 +20,20 @@ export const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
 /** fs.nr_open's default: no limit on descriptors can be above it. */
 const NR_OPEN = 1048576n;
 const CAP_SYS_RESOURCE = 24;
+
+/** The limits that bind the guest's memory, as AddressSpace asks for them. */
+export function spaceLimits(process: Process): SpaceLimits {
+  const soft = (resource: number, unset: number): number => {
+    const value = process.rlimits.get(resource)?.[0];
+    if (value === undefined) return unset;
+    return value === RLIM_INFINITY ? Number.POSITIVE_INFINITY : Number(value);
+  };
+  return {
+    addressSpace: () => soft(RLIMIT_AS, Number.POSITIVE_INFINITY),
+    data: () => soft(RLIMIT_DATA, Number.POSITIVE_INFINITY),
+    stack: () => soft(RLIMIT_STACK, 8 << 20),
+  };
+}
 
 const schedParam = struct('sched_param', 4);
 const which = choice('priority');
@@ -54,6 +70,9 @@ export const schedulingSyscalls = [
   }),
   syscall({ name: 'getpriority', nr: { x86_64: 140, aarch64: 141 }, args: { which, who: int }, ret: int, support: full, run: forward }),
   syscall({ name: 'setpriority', nr: { x86_64: 141, aarch64: 140 }, args: { which, who: int, niceval: int }, support: full, run: forward }),
+
+  syscall({ name: 'ioprio_set', nr: { x86_64: 251, aarch64: 30 }, args: { which: choice('ioprio_who'), who: int, ioprio: int }, support: full, run: forward }),
+  syscall({ name: 'ioprio_get', nr: { x86_64: 252, aarch64: 31 }, args: { which: choice('ioprio_who'), who: int }, ret: int, support: full, run: forward }),
 
   syscall({
     name: 'getrlimit', nr: { x86_64: 97, aarch64: 163 }, args: { resource: choice('rlimit'), rlim: structOut('rlimit', 16) }, support: full,

@@ -15,6 +15,7 @@ import { mountSyscalls } from './mounts.ts';
 import { openSyscalls } from './open.ts';
 import { processVmSyscalls } from './process-vm.ts';
 import { statSyscalls } from './stat.ts';
+import { systemSyscalls } from './system.ts';
 import { watchSyscalls } from './watch.ts';
 import { xattrSyscalls } from './xattr.ts';
 
@@ -31,6 +32,7 @@ export const syscalls: readonly Syscall[] = [
   ...watchSyscalls,
   ...mountSyscalls,
   ...processVmSyscalls,
+  ...systemSyscalls,
 ];
 
 class Table {
