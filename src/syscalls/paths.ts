@@ -183,8 +183,8 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
     if (node !== undefined) {
       touched = true;
       if (node === null) fail('ENOENT');
-      const magic = node.fd !== undefined && node.entry.startsWith('fd/') ? 'fd' : node.entry;
-      if (magic === 'fd' || magic === 'exe' || magic === 'cwd' || magic === 'root') {
+      const magic = node.fd !== undefined && node.entry === `fd/${node.fd}` ? 'descriptor' : node.entry;
+      if (magic === 'descriptor' || magic === 'exe' || magic === 'cwd' || magic === 'root') {
         if (last) return ended(task, text, node, follow);
         // Through the link: from a descriptor, or on from the directory it names.
         if (++links > MAX_LINKS) fail('ELOOP');
@@ -192,13 +192,13 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
           current = [];
           continue;
         }
-        const inner = magic === 'fd' ? procFile(task, node.fd as number) : undefined;
+        const inner = magic === 'descriptor' ? procFile(task, node.fd as number) : undefined;
         const target = inner !== undefined ? inner.path : magic === 'cwd' ? startOf(task, AT_FDCWD) : undefined;
         if (target !== undefined) {
           current = target.split('/').filter((c) => c !== '');
           continue;
         }
-        const from = magic === 'fd' ? task.hostFd(node.fd as number) : AT_FDCWD;
+        const from = magic === 'descriptor' ? task.hostFd(node.fd as number) : AT_FDCWD;
         if (magic === 'exe') fail('ENOTDIR');
         const path = rest.length === 0 ? './' : rest.join('/') + (mustBeDirectory ? '/' : '');
         return { dirfd: from, path: hostString(task, path), text, node: undefined };
