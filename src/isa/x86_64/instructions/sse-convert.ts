@@ -54,14 +54,14 @@ instruction('cvtpd2dq', SSE2, [enc('F2 0F E6 /r', w(Vx), r(Wpd))], unary((ir, a)
 
 // ---- MMX ----
 
+// no switch to MMX state when the source is memory (the manual says so of cvtpi2pd only; processors do it for both)
 instruction('cvtpi2ps', SSE, [enc('NP 0F 2A /r', rw(Vq), r(Qq))], (x, d, s) => {
   const v = x.ir.f32x4.convert_i32x4_s(widenMmx(x.ir, x.readMmx(s)));
-  enterMmx(x);
+  if (!x.isMemory(s)) enterMmx(x);
   x.writeVector(d, mergeLow(x.ir, x.readVector(d), v, 'f64x2'));
 });
 instruction('cvtpi2pd', SSE2, [enc('66 0F 2A /r', w(Vpd), r(Qq))], (x, d, s) => {
   const v = x.ir.f64x2.convert_low_i32x4_s(widenMmx(x.ir, x.readMmx(s)));
-  // the manual: no switch to MMX state when the source is memory
   if (!x.isMemory(s)) enterMmx(x);
   x.writeVector(d, v);
 });

@@ -126,6 +126,6 @@ function maskedStore(x: Emitter, data: Value, mask: Value): void {
 }
 instruction('maskmovdqu', SSE2, [enc('66 0F F7 /r', r(Vdq), r(Udq))], (x, a, b) => maskedStore(x, x.readVector(a), x.readVector(b)));
 instruction('maskmovq', SSE, [enc('NP 0F F7 /r', r(Pq), r(Nq))], (x, a, b) => {
+  enterMmx(x); // even if the store faults
   maskedStore(x, widenMmx(x.ir, x.readMmx(a)), widenMmx(x.ir, x.readMmx(b)));
-  enterMmx(x);
 });

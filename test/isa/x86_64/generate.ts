@@ -1,0 +1,196 @@
+/**
+ * Test cases from instruction rows: the bytes of one instruction with random registers, prefixes, addressing and
+ * immediates, and a register file and memory in which its memory operand mostly lies in the native executor's DATA.
+ */
+import type { Encoding } from '../../../src/isa/x86_64/declare.ts';
+import { MAP_VEX } from '../../../src/isa/x86_64/opcode.ts';
+import { CODE, DATA, DATA_SIZE, type NativeState, newState, XMM } from './native-executor.ts';
+import { fillVector, fillVectors, integer64, Random } from './random.ts';
+
+/** Where the bytes under test go in the CODE page. */
+export const CODE_AT = 0x800;
+
+export interface Case {
+  readonly bytes: Uint8Array;
+  readonly state: NativeState;
+  /** Contents of DATA and the read-only page behind it. */
+  readonly data: Uint8Array;
+}
+export interface GenerateOptions {
+  /** Let memory operands sometimes be misaligned, cross into the read-only page or be unmapped. Default true. */
+  readonly faults?: boolean;
+  /** MXCSR values to choose from. Default: 0x1f80 only. */
+  readonly mxcsr?: readonly number[];
+}
+
+export function generateCase(row: Encoding, random: Random, options: GenerateOptions = {}): Case {
+  const state = randomState(random, options);
+  const data = new Uint8Array(DATA_SIZE + 0x1000);
+  for (let k = 0; k < 8; k++) fillVector(random, data.subarray(k * 16 + 0x1000, k * 16 + 0x1010));
+  fillVectors(random, data.subarray(0x1000), 16);
+  fillVectors(random, data.subarray(DATA_SIZE - 128), 16);
+  return { bytes: encodeRandom(row, random, state, options), state, data };
+}
+
+export function randomState(random: Random, options: GenerateOptions = {}): NativeState {
+  const state = newState();
+  for (let k = 0; k < 16; k++) state.gpr[k] = integer64(random);
+  // implicit memory operands: stack, strings
+  state.gpr[4] = BigInt(DATA + 0x2000 + 8 * random.below(64));
+  if (random.chance(0.8)) state.gpr[6] = BigInt(DATA + 0x1000 + random.below(256));
+  if (random.chance(0.8)) state.gpr[7] = BigInt(DATA + 0x1400 + random.below(256));
+  state.rflags = 0x202n | (BigInt(random.u32()) & 0x8d5n) | (random.chance(0.1) ? 0x400n : 0n);
+  fillVectors(random, state.fx.subarray(XMM), 16);
+  fillVectors(random, state.high, 16);
+  const view = new DataView(state.fx.buffer);
+  view.setUint32(24, random.pick(options.mxcsr ?? [0x1f80]), true);
+  // MMX registers are the significands; exponent all ones as MMX instructions leave it
+  for (let k = 0; k < 8; k++) {
+    fillVector(random, state.fx.subarray(32 + 16 * k, 48 + 16 * k));
+    view.setUint16(32 + 16 * k + 8, 0xffff, true);
+    state.fx.fill(0, 32 + 16 * k + 10, 48 + 16 * k);
+  }
+  view.setUint8(4, random.u32());
+  view.setUint16(2, random.below(8) << 11, true);
+  return state;
+}
+
+const le = (n: number | bigint, bytes: number): number[] => Array.from({ length: bytes }, (_, k) => Number((BigInt.asUintN(64, BigInt(n)) >> BigInt(8 * k)) & 255n));
+
+/** Encode `row` with random fields; registers in `state` are set so that a memory operand has a good address. */
+export function encodeRandom(row: Encoding, random: Random, state: NativeState, options: GenerateOptions = {}): Uint8Array {
+  const { opcode, operands, options: rowOptions } = row;
+  const vex = opcode.map >= MAP_VEX;
+  let rexW = opcode.w === 1;
+  let prefix66 = opcode.prefix === 1;
+  const sized = operands.some((o) => o.width === 'v' || o.width === 'z' || o.width === 'y') || rowOptions.sized !== undefined;
+  if (!vex && opcode.w < 0 && random.chance(sized ? 0.4 : 0.05)) rexW = true;
+  if (!vex && opcode.prefix < 0 && sized && !rowOptions.f64 && random.chance(0.25)) prefix66 = true;
+  const opSize = rexW || rowOptions.f64 ? 64 : prefix66 && opcode.prefix < 0 ? 16 : rowOptions.d64 ? 64 : 32;
+  let rex = (rexW ? 8 : 0) | (random.chance(0.5) ? random.below(8) : 0);
+  let rexNeeded = rex !== 0 || random.chance(0.2);
+  const out: number[] = [];
+  if (opcode.plusR) rex &= ~6;
+
+  const tail: number[] = [];
+  let address32 = false;
+  let ripFix = -1;
+  if (opcode.modrm) {
+    let reg = opcode.digit >= 0 ? opcode.digit : random.below(8);
+    const segment = operands.find((o) => o.place === 'S');
+    if (segment !== undefined) reg = random.pick([0, 3, 4, 5]);
+    const memory = opcode.mod === 'memory' || (opcode.mod === 'any' && random.chance(0.5));
+    if (!memory) {
+      const rm = opcode.rm >= 0 ? opcode.rm : random.below(8);
+      tail.push(0xc0 | (reg << 3) | rm);
+    } else {
+      const wide = operands.some((o) => ['dq', 'x', 'state', 'env', 'qq'].includes(o.width));
+      let target = DATA + 0x1000 + 16 * random.below(16);
+      const kind = random.below(20);
+      if (options.faults !== false) {
+        if (kind < 5) target += random.below(16);
+        else if (kind === 5) target = DATA + DATA_SIZE - random.below(20); // across into the read-only page
+        else if (kind === 6) target = DATA + DATA_SIZE + 0x1000 - random.below(20); // across its end
+        else if (kind === 7) target = random.pick([0x123456, 0x7fff_f000, DATA - 4]);
+      } else if (!wide && kind < 8) target += random.below(16);
+      const at = BigInt(target);
+      address32 = random.chance(0.08);
+      const noise = (v: bigint): bigint => (address32 && random.chance(0.5) ? v | (random.u64() << 32n) : v) & 0xffff_ffff_ffff_ffffn;
+      const form = random.below(8);
+      if (form === 0) {
+        tail.push((reg << 3) | 5, 0, 0, 0, 0);
+        ripFix = target;
+      } else if (form === 1) {
+        // SIB without base or index: disp32
+        tail.push((reg << 3) | 4, 0x25, ...le(target, 4));
+        rex &= ~2;
+      } else {
+        const base = random.below(8) | ((rex & 1) << 3);
+        const mod = random.below(3);
+        const disp = mod === 0 && (base & 7) !== 5 ? 0n : mod === 1 || mod === 0 ? BigInt((random.u32() << 24) >> 24) : BigInt(random.u32() | 0);
+        const usedMod = disp === 0n && (base & 7) !== 5 && mod === 0 ? 0 : mod === 2 ? 2 : 1;
+        const dispBytes = usedMod === 0 ? [] : le(disp, usedMod === 1 ? 1 : 4);
+        if ((base & 7) === 4 || form >= 6) {
+          const index = random.below(8) | ((rex & 2) << 2);
+          const scale = random.below(4);
+          tail.push((usedMod << 6) | (reg << 3) | 4, (scale << 6) | ((index & 7) << 3) | (base & 7), ...dispBytes);
+          let offset = 0n;
+          if (index !== 4 && index !== base) {
+            state.gpr[index] = BigInt(random.below(0x100));
+            offset = (state.gpr[index] as bigint) << BigInt(scale);
+          } else if (index === base && index !== 4) {
+            // base * (1 + 2^scale): solve approximately; the address may then be anywhere below the target
+            const factor = 1n + (1n << BigInt(scale));
+            state.gpr[base] = (at - disp) / factor;
+            offset = -1n;
+          }
+          if (offset >= 0n) state.gpr[base] = noise(BigInt.asUintN(64, at - disp - offset));
+        } else {
+          tail.push((usedMod << 6) | (reg << 3) | (base & 7), ...dispBytes);
+          state.gpr[base] = noise(BigInt.asUintN(64, at - disp));
+        }
+      }
+    }
+  }
+  for (const imm of opcode.immediates) {
+    switch (imm) {
+      case 'ib':
+        tail.push(random.pick([random.u32() & 255, random.below(32), random.below(256)]));
+        break;
+      case 'iw':
+        tail.push(...le(random.u32(), 2));
+        break;
+      case 'id':
+        tail.push(...le(integer64(random), 4));
+        break;
+      case 'iz':
+        tail.push(...le(integer64(random), opSize === 16 ? 2 : 4));
+        break;
+      case 'iv':
+        tail.push(...le(integer64(random), opSize / 8));
+        break;
+      case 'io':
+        tail.push(...le(DATA + 0x1000 + random.below(256), 8));
+        break;
+      case 'cb':
+        tail.push(random.pick([2, 16, 0xf0, 0x7f, 0x80]));
+        break;
+      case 'cz':
+        tail.push(...le(random.pick([16, 64, 0x400, -0x200]), opSize === 16 ? 2 : 4));
+        break;
+      case 'is4':
+        tail.push(random.below(256));
+        break;
+    }
+  }
+  // LOCK needs a memory destination
+  const isMemory = opcode.modrm && (tail[0] as number) < 0xc0;
+  if (rowOptions.lock === true && isMemory && random.chance(0.3)) out.push(0xf0);
+  if (address32) out.push(0x67);
+  if (random.chance(0.03)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
+  if (rowOptions.rep !== undefined && random.chance(0.6)) {
+    out.push(random.pick(rowOptions.rep === 'repe' ? [0xf3, 0xf2] : [0xf3]));
+    state.gpr[1] = BigInt(random.below(12));
+  }
+  if (vex) {
+    const vvvv = operands.some((o) => o.place === 'H' || o.place === 'B') ? random.below(16) : 0;
+    const l = opcode.l >= 0 ? opcode.l : random.below(2);
+    out.push(0xc4, ((~rex & 7) << 5) | (opcode.map - MAP_VEX), (opcode.w === 1 || (opcode.w < 0 && rexW) ? 0x80 : 0) | ((~vvvv & 15) << 3) | (l << 2) | Math.max(0, opcode.prefix));
+  } else {
+    if (prefix66) out.push(0x66);
+    if (opcode.prefix === 2) out.push(0xf3);
+    if (opcode.prefix === 3) out.push(0xf2);
+    rexNeeded ||= rex !== 0;
+    if (rexNeeded) out.push(0x40 | rex);
+    if (opcode.map >= 1) out.push(0x0f);
+    if (opcode.map === 2) out.push(0x38);
+    if (opcode.map === 3) out.push(0x3a);
+  }
+  out.push(opcode.byte + (opcode.plusR ? random.below(8) : 0), ...tail);
+  if (ripFix >= 0) {
+    const modrmAt = out.length - tail.length;
+    const disp = ripFix - (CODE + CODE_AT + out.length);
+    out.splice(modrmAt + 1, 4, ...le(disp, 4));
+  }
+  return Uint8Array.from(out);
+}

@@ -1,0 +1,60 @@
+/**
+ * Every row against the host CPU: a seeded slice of random cases each. LUNAGATE_CASES=n runs n cases a row (2000 for the
+ * nightly form), LUNAGATE_SEED=n another seed, LUNAGATE_ROWS=regex only the rows whose mnemonic or opcode matches.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ENCODINGS, type Encoding } from '../../../src/isa/x86_64/declare.ts';
+import { generateCase, type GenerateOptions } from './generate.ts';
+import { nativeAvailable } from './native-executor.ts';
+import { Random } from './random.ts';
+import { compare, type CompareOptions, decodeAll, describeCase, runInterpreted, runNative } from './semantics.ts';
+
+const CASES = Number(process.env['LUNAGATE_CASES'] ?? 12);
+const SEED = Number(process.env['LUNAGATE_SEED'] ?? 1);
+const ROWS = new RegExp(process.env['LUNAGATE_ROWS'] ?? '');
+const SHOWN = 3;
+
+const FLAG_BITS: Readonly<Record<string, number>> = { o: 0x800, s: 0x80, z: 0x40, a: 0x10, p: 4, c: 1 };
+const flagBits = (letters = ''): number => [...letters].reduce((bits, f) => bits | (FLAG_BITS[f] ?? 0), 0);
+
+/** All MXCSR rounding modes, for what rounds to integers. */
+const ROUNDING = [0x1f80, 0x3f80, 0x5f80, 0x7f80];
+function optionsFor(row: Encoding): { generate: GenerateOptions; compare: CompareOptions } {
+  const name = row.mnemonic;
+  return {
+    generate: { mxcsr: /^(round|cvt[sp][sd]2(si|dq|pi))/.test(name) ? ROUNDING : [0x1f80] },
+    compare: { ignoreFlags: flagBits(row.options.undefinedFlags), ...(/^r(sqrt|cp)[ps]s$/.test(name) ? { tolerance: 1.5 / 4096 } : {}) },
+  };
+}
+
+test('every row against the host CPU', { skip: nativeAvailable ? false : 'needs an x86-64 Linux host' }, () => {
+  const failures: string[] = [];
+  let cases = 0;
+  for (const row of ENCODINGS) {
+    if (row.options.untestable !== undefined || row.opcode.map >= 4) continue;
+    if (!ROWS.test(`${row.mnemonic} ${row.text}`)) continue;
+    const options = optionsFor(row);
+    const random = new Random(SEED * 1_000_003 + row.id * 7919);
+    let failed = 0;
+    for (let n = 0; n < CASES && failed < SHOWN; n++) {
+      const c = generateCase(row, random, options.generate);
+      cases++;
+      let text: string | undefined;
+      try {
+        const insns = decodeAll(c.bytes);
+        if (insns[0]?.enc !== row) continue; // another row's bytes, e.g. nop for xchg eax, eax
+        const differences = compare(runNative(c), runInterpreted(c, insns), options.compare);
+        if (differences.length > 0) text = `${describeCase(c, insns)}\n  ${differences.join('\n  ')}`;
+      } catch (e) {
+        text = `${[...c.bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ')}: ${(e as Error).stack}`;
+      }
+      if (text !== undefined) {
+        failed++;
+        failures.push(`${row.mnemonic} "${row.text}" case ${n}\n${text}`);
+      }
+    }
+  }
+  assert.ok(cases > 0, 'no row matches');
+  assert.equal(failures.length, 0, `${failures.length} of ${cases} cases differ:\n\n${failures.slice(0, 40).join('\n\n')}`);
+});
