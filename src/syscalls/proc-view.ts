@@ -200,6 +200,17 @@ function listing(names: readonly string[], type: number): ListingEntry[] {
 }
 
 /**
+ * Bytes of guest memory that are mapped without a gap from `at` on. The host's /proc/self/mem reads and writes pages
+ * whatever their protection, so what the guest has not mapped must be kept out here.
+ */
+function mappedFrom(task: Task, at: number): number {
+  const { space } = task.process;
+  let end = at;
+  for (let m = space.find(at); m !== undefined; m = space.find(end)) end = m.end;
+  return end - at;
+}
+
+/**
  * How the node is to be opened: undefined means the host's file as it is, else what the descriptor becomes.
  */
 export function openedAs(task: Task, node: ProcNode): ProcFile | undefined {
@@ -215,10 +226,12 @@ export function openedAs(task: Task, node: ProcNode): ProcFile | undefined {
     return { kind: 'text', path, generate: (reader) => bytes(fdinfoText(reader, node)) };
   }
   if (entry === 'mem') {
-    return { kind: 'window', path, shift: host.memoryBase, limit: host.memorySize, beyond: -EIO };
+    return { kind: 'window', path, shift: host.memoryBase, limit: host.memorySize, available: mappedFrom, beyond: -EIO };
   }
   if (entry === 'pagemap') {
-    return { kind: 'window', path, shift: host.memoryBase / 512, limit: host.memorySize / 512, beyond: 0 };
+    const limit = host.memorySize / 512;
+    const available = (_: Task, at: number) => Math.max(0, limit - at);
+    return { kind: 'window', path, shift: host.memoryBase / 512, limit, available, beyond: 0 };
   }
   if (entry === 'fd' || entry === 'fdinfo') {
     const type = entry === 'fd' ? DT_LNK : DT_REG;

@@ -32,7 +32,9 @@ export interface WindowFile extends InProc {
   readonly kind: 'window';
   readonly shift: number;
   readonly limit: number;
-  /** Result of reading or writing beyond the end: −EIO for mem, 0 for pagemap. */
+  /** Bytes from `at` on that there are for the guest; 0: none. */
+  available(task: Task, at: number): number;
+  /** Result of reading or writing where nothing is available: −EIO for mem, 0 for pagemap. */
   readonly beyond: number;
 }
 
@@ -123,7 +125,7 @@ export function transferSpecial(
   if (at < 0 && typeof offset === 'number') return -errno.EINVAL;
   if (segments.reduce((sum, s) => sum + s.length, 0) === 0) return 0;
   const cut: Segment[] = [];
-  let left = file.limit - at;
+  let left = file.available(task, at);
   if (left <= 0) return file.beyond;
   for (const { base, length } of segments) {
     const part = Math.min(length, left);
