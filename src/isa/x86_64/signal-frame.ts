@@ -9,6 +9,7 @@ import { sa } from '../../abi/signals.ts';
 import { type GuestCpu, GuestFault } from '../../kernel/ports.ts';
 import type { Delivery, Restored, SignalFrames } from '../../kernel/signals.ts';
 import type { Task } from '../../kernel/task.ts';
+import { FXSAVE_SIZE } from './fx-state.ts';
 
 /** What the frame needs of the x86-64 cpu beside its named registers. */
 export interface X86SignalCpu extends GuestCpu {
@@ -19,7 +20,6 @@ export interface X86SignalCpu extends GuestCpu {
 }
 
 const RED_ZONE = 128;
-const FXSAVE_SIZE = 512;
 const UCONTEXT = 8;
 const STACK = UCONTEXT + 16;
 const MCONTEXT = UCONTEXT + 40;
@@ -63,7 +63,8 @@ export const x86SignalFrames: SignalFrames = {
     view.setUint32(STACK + 8, delivery.altstack.flags >>> 0, true);
     view.setBigUint64(STACK + 16, BigInt(delivery.altstack.size), true);
     registers.forEach((name, k) => {
-      view.setBigUint64(MCONTEXT + 8 * k, BigInt.asUintN(64, cpu.getRegister(name) ?? 0n), true);
+      const value = name === 'rip' ? BigInt(cpu.pc) : (cpu.getRegister(name) ?? 0n);
+      view.setBigUint64(MCONTEXT + 8 * k, BigInt.asUintN(64, value), true);
     });
     view.setBigUint64(EFLAGS, BigInt.asUintN(64, cpu.getRegister('eflags') ?? 0x202n), true);
     view.setBigUint64(SEGMENTS, CS | (SS << 48n), true);

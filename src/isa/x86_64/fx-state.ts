@@ -1,0 +1,55 @@
+/**
+ * The FXSAVE64 image of the guest's x87 and SSE registers, read from and written to state memory by TypeScript: what
+ * signal frames and core dumps hold. The instructions of the same name have their own meaning in
+ * instructions/sse-state.ts; the layout is the manual's (SDM volume 1, table 10-2).
+ */
+
+import { STATE } from './cpu-state.ts';
+
+export const FXSAVE_SIZE = 512;
+const AREA = { control: 0, status: 2, tag: 4, opcode: 6, ip: 8, dp: 16, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;
+/** MXCSR bits that exist, DAZ included. */
+const MXCSR_MASK = 0xffff;
+const TOP = 0x3800;
+
+/** Write 512 bytes into `image`; bytes the processor leaves alone (464 …) become 0. */
+export function fxsaveState(state: DataView, image: Uint8Array): void {
+  const out = new DataView(image.buffer, image.byteOffset, FXSAVE_SIZE);
+  image.fill(0, 0, FXSAVE_SIZE);
+  const top = state.getUint32(STATE.x87Top, true) & 7;
+  out.setUint16(AREA.control, state.getUint32(STATE.x87Control, true), true);
+  out.setUint16(AREA.status, (state.getUint32(STATE.x87Status, true) & ~TOP) | (top << 11), true);
+  out.setUint8(AREA.tag, state.getUint32(STATE.x87Tag, true));
+  out.setUint16(AREA.opcode, state.getUint32(STATE.x87Opcode, true), true);
+  out.setBigUint64(AREA.ip, state.getBigUint64(STATE.x87Ip, true), true);
+  out.setBigUint64(AREA.dp, state.getBigUint64(STATE.x87Dp, true), true);
+  out.setUint32(AREA.mxcsr, state.getUint32(STATE.mxcsr, true), true);
+  out.setUint32(AREA.mxcsrMask, MXCSR_MASK, true);
+  for (let i = 0; i < 8; i++) {
+    const from = STATE.x87 + 16 * ((top + i) & 7);
+    out.setBigUint64(AREA.st + 16 * i, state.getBigUint64(from, true), true);
+    out.setUint16(AREA.st + 16 * i + 8, state.getUint16(from + 8, true), true);
+  }
+  for (let k = 0; k < 256; k += 8) out.setBigUint64(AREA.xmm + k, state.getBigUint64(STATE.xmm + k, true), true);
+}
+
+/** Load the registers from `image`. MXCSR bits that do not exist are dropped, as the kernel does for a user's frame. */
+export function fxrstorState(state: DataView, image: Uint8Array): void {
+  const from = new DataView(image.buffer, image.byteOffset, FXSAVE_SIZE);
+  const status = from.getUint16(AREA.status, true);
+  const top = (status & TOP) >> 11;
+  state.setUint32(STATE.x87Control, from.getUint16(AREA.control, true) | 0x40, true);
+  state.setUint32(STATE.x87Status, status & ~TOP, true);
+  state.setUint32(STATE.x87Top, top, true);
+  state.setUint32(STATE.x87Tag, from.getUint8(AREA.tag), true);
+  state.setUint32(STATE.x87Opcode, from.getUint16(AREA.opcode, true) & 0x7ff, true);
+  state.setBigUint64(STATE.x87Ip, from.getBigUint64(AREA.ip, true), true);
+  state.setBigUint64(STATE.x87Dp, from.getBigUint64(AREA.dp, true), true);
+  state.setUint32(STATE.mxcsr, from.getUint32(AREA.mxcsr, true) & MXCSR_MASK, true);
+  for (let i = 0; i < 8; i++) {
+    const to = STATE.x87 + 16 * ((top + i) & 7);
+    state.setBigUint64(to, from.getBigUint64(AREA.st + 16 * i, true), true);
+    state.setUint16(to + 8, from.getUint16(AREA.st + 16 * i + 8, true), true);
+  }
+  for (let k = 0; k < 256; k += 8) state.setBigUint64(STATE.xmm + k, from.getBigUint64(AREA.xmm + k, true), true);
+}
