@@ -34,4 +34,7 @@ instruction('movq', MMX, [enc('NP 0F 6F /r', w(Pq), r(Qq)), enc('NP 0F 7F /r', w
     x.writeMmx(d, v);
   }
 });
-instruction('emms', MMX, [enc('NP 0F 77')], (x) => x.ir.stateStore('i32.store', STATE.x87Tag, x.ir.const32(0)));
+instruction('emms', MMX, [enc('NP 0F 77')], (x) => {
+  enterMmx(x);
+  x.ir.stateStore('i32.store', STATE.x87Tag, x.ir.const32(0));
+});

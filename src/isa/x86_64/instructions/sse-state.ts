@@ -37,6 +37,8 @@ const stAddress = (x: Emitter, top: Value, i: number): Value => {
 export function fxsave(x: Emitter, d: Operand): void {
   const { ir } = x;
   x.checkAligned(d, 16);
+  // writes nothing, but faults before the first byte is written if the end of the area cannot be
+  ir.atomicRmw('or', 4, ir.i64.add(x.address(d), ir.const64(508)), ir.const32(0));
   const put = (name: StoreName, offset: number, v: Value): void => x.store(d, name, v, offset);
   const top = ir.stateLoad('i32.load', STATE.x87Top);
   put('i32.store16', AREA.control, ir.stateLoad('i32.load', STATE.x87Control));
@@ -76,8 +78,12 @@ export function fxrstor(x: Emitter, s: Operand): void {
   const st = Array.from({ length: 8 }, (_, i) => [take('i64.load', AREA.st + 16 * i), take('i32.load16_u', AREA.st + 16 * i + 8)] as const);
   const xmm = Array.from({ length: 16 }, (_, i) => take('v128.load', AREA.xmm + 16 * i));
   const top = ir.i32.and(ir.i32.shr_u(status, ir.const32(11)), ir.const32(7));
-  ir.stateStore('i32.store', STATE.x87Control, ir.i32.or(control, ir.const32(0x40)));
-  ir.stateStore('i32.store', STATE.x87Status, ir.i32.and(status, ir.const32(~0x3800)));
+  const usableControl = ir.i32.or(ir.i32.and(control, ir.const32(0x1f7f)), ir.const32(0x40));
+  // ES and B do not come from memory: they say whether an exception is pending that the control word does not mask
+  const pending = ir.i32.and(ir.i32.and(status, ir.i32.xor(usableControl, ir.const32(-1))), ir.const32(0x3f));
+  const summary = ir.select(pending, ir.const32(0x8080), ir.const32(0));
+  ir.stateStore('i32.store', STATE.x87Control, usableControl);
+  ir.stateStore('i32.store', STATE.x87Status, ir.i32.or(ir.i32.and(status, ir.const32(0x477f)), summary));
   ir.stateStore('i32.store', STATE.x87Top, top);
   ir.stateStore('i32.store', STATE.x87Tag, tag);
   ir.stateStore('i32.store', STATE.x87Opcode, ir.i32.and(opcode, ir.const32(0x7ff)));
