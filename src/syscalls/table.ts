@@ -13,6 +13,7 @@ import { fileSyscalls } from './files.ts';
 import { ioctlSyscalls } from './ioctl.ts';
 import { mountSyscalls } from './mounts.ts';
 import { openSyscalls } from './open.ts';
+import { probeSyscalls } from './probes.ts';
 import { processVmSyscalls } from './process-vm.ts';
 import { statSyscalls } from './stat.ts';
 import { systemSyscalls } from './system.ts';
@@ -32,6 +33,7 @@ export const syscalls: readonly Syscall[] = [
   ...watchSyscalls,
   ...mountSyscalls,
   ...processVmSyscalls,
+  ...probeSyscalls,
   ...systemSyscalls,
 ];
 
