@@ -2,7 +2,7 @@
 
 import { NSIG, SIGRTMIN, signalName, signo } from '../abi/signals.ts';
 import { address, bytesOf, type Call, hex, i64, octal, type Text, u64, untilNul, viewOf, word } from './call.ts';
-import { choiceName, flagsText } from './constants.ts';
+import { flagsText } from './constants.ts';
 import { quote, quoteCut, STRING_LIMIT } from './quote.ts';
 
 export const AT_FDCWD = -100;
@@ -221,5 +221,3 @@ export function scalar(call: Call, addr: number, size: number, signed: boolean, 
 export function nameField(view: DataView, at: number, length: number): string {
   return quote(untilNul(bytesOf(view, at, length)));
 }
-
-export { choiceName };
