@@ -18,7 +18,7 @@ import {
 } from '../abi/constants/memory.ts';
 import { errno } from '../abi/errno.ts';
 import type { CodeListener, Host } from '../kernel/ports.ts';
-import { type Backing, clip, HOST_MAP_FLAGS, hostProtection, type Mapping, MappingList, PAGE } from './mapping.ts';
+import { ADVICE_DONT_FORK, advised, type Backing, clip, HOST_MAP_FLAGS, hostProtection, type Mapping, MappingList, PAGE } from './mapping.ts';
 import { findBottomUp, findTopDown, gapStart, isFree, MIN_ADDRESS } from './placement.ts';
 
 export type { Backing, Mapping } from './mapping.ts';
@@ -157,7 +157,7 @@ export class AddressSpace {
   afterFork(): void {
     this.#lockFuture = -1;
     for (const m of [...this.#list.all]) {
-      if (m.dontFork) this.#unmap(m.start, m.end);
+      if (m.advice & ADVICE_DONT_FORK) this.#unmap(m.start, m.end);
       else if (m.locked) this.#list.update(m.start, m.end, (part) => ({ ...part, locked: false }));
     }
   }
@@ -202,7 +202,7 @@ export class AddressSpace {
     this.#codeGone(place, end);
     this.#list.insert({
       start: place, end, prot: prot & PROT_ALL, shared, backing, offset: anonymous ? 0 : offset, name: '', growsDown,
-      noReserve: (flags & MAP_NORESERVE) !== 0, locked: (flags & MAP_LOCKED) !== 0, dontFork: false, sealed: false,
+      noReserve: (flags & MAP_NORESERVE) !== 0, locked: (flags & MAP_LOCKED) !== 0, advice: 0, sealed: false,
     });
     this.#lockIfFuture(place, end);
     return place;
@@ -292,69 +292,89 @@ export class AddressSpace {
     return true;
   }
 
-  // ---- mremap
+  // ---- mremap (the order of checks, and moves of several mappings at once, are those of Linux 6.17)
 
   mremap(oldAddr: number, oldLength: number, newLength: number, flags: number, newAddr = 0): number {
-    if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) return -errno.EINVAL;
+    const oldBytes = up(oldLength);
+    const bytes = up(newLength);
     const mayMove = (flags & MREMAP_MAYMOVE) !== 0;
     const fixed = (flags & MREMAP_FIXED) !== 0;
     const keep = (flags & MREMAP_DONTUNMAP) !== 0;
-    if (fixed && !mayMove) return -errno.EINVAL;
-    if (keep && (!mayMove || oldLength !== newLength)) return -errno.EINVAL;
-    if (misaligned(oldAddr)) return -errno.EINVAL;
-    let oldBytes = up(oldLength);
-    const bytes = up(newLength);
-    if (bytes === 0) return -errno.EINVAL;
+    if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) return -errno.EINVAL;
+    if (misaligned(oldAddr) || bytes === 0 || bytes > this.size) return -errno.EINVAL;
+    if (!fixed && !keep) return this.#resize(oldAddr, oldBytes, bytes, mayMove);
+
+    if (newAddr > this.size - bytes || misaligned(newAddr)) return -errno.EINVAL;
+    if ((keep && oldBytes !== bytes) || !mayMove) return -errno.EINVAL;
+    if (oldAddr + oldBytes > newAddr && newAddr + bytes > oldAddr) return -errno.EINVAL;
+    if (!fixed || oldBytes !== bytes) return this.#moveTo(oldAddr, oldBytes, newAddr, bytes, fixed, keep);
+
+    // One size and a given place: all mappings of the range move, and the gaps between them stay gaps.
+    let result = -errno.EFAULT;
+    for (const m of this.#list.in(oldAddr, oldAddr + oldBytes)) {
+      const part = clip(m, oldAddr, oldAddr + oldBytes);
+      if (result < 0 && part.start > oldAddr) return -errno.EFAULT;
+      const length = part.end - part.start;
+      const moved = this.#moveTo(part.start, length, newAddr + (part.start - oldAddr), length, true, keep);
+      if (moved < 0) return moved;
+      if (result < 0) result = moved;
+    }
+    return result;
+  }
+
+  /** mremap to another place: a given one (whatever is there goes) or, to keep the old range mapped, a free one. */
+  #moveTo(oldAddr: number, oldBytes: number, newAddr: number, bytes: number, fixed: boolean, keep: boolean): number {
     const m = this.#list.at(oldAddr);
     if (m === undefined) return -errno.EFAULT;
-    if (this.#sealedIn(oldAddr, oldAddr + Math.max(oldBytes, 1))) return -errno.EPERM;
-
-    if (fixed || keep) {
-      if (misaligned(newAddr)) return -errno.EINVAL;
-      if (bytes > this.size || newAddr > this.size - bytes) return -errno.EINVAL;
-      if (oldAddr + oldBytes > newAddr && newAddr + bytes > oldAddr) return -errno.EINVAL;
-      if (fixed) {
-        if (newAddr < MIN_ADDRESS) return -errno.EPERM;
-        if (this.#sealedIn(newAddr, newAddr + bytes)) return -errno.EPERM;
-        const result = this.#unmap(newAddr, newAddr + bytes);
-        if (result < 0) return result;
-      }
-      if (oldBytes > bytes) {
-        const result = this.#unmap(oldAddr + bytes, oldAddr + oldBytes);
-        if (result < 0) return result;
-        oldBytes = bytes;
-      }
-      const refusal = this.#mayResize(m, oldAddr, oldBytes, bytes, keep);
-      if (refusal < 0) return refusal;
-      const place = fixed ? newAddr : this.#place(newAddr, bytes, 0);
-      return place < 0 ? place : this.#move(m, oldAddr, oldBytes, place, bytes, keep);
-    }
-
-    if (oldBytes >= bytes) {
-      if (oldBytes > bytes) {
-        if (oldAddr + oldBytes > this.size) return -errno.EINVAL;
-        const result = this.#unmap(oldAddr + bytes, oldAddr + oldBytes);
-        if (result < 0) return result;
-      }
-      return oldAddr;
-    }
-
-    const refusal = this.#mayResize(m, oldAddr, oldBytes, bytes, false);
+    if (m.sealed) return -errno.EPERM;
+    const refusal = this.#mayResize(m, oldAddr, oldBytes, bytes, keep);
     if (refusal < 0) return refusal;
-    if (oldBytes > 0 && oldAddr + oldBytes === m.end) {
-      const end = oldAddr + bytes;
+    if (fixed) {
+      if (newAddr < MIN_ADDRESS) return -errno.EPERM;
+      if (this.#sealedIn(newAddr, newAddr + bytes)) return -errno.EPERM;
+      const result = this.#unmap(newAddr, newAddr + bytes);
+      if (result < 0) return result;
+    }
+    if (oldBytes > bytes) {
+      const result = this.#unmap(oldAddr + bytes, oldAddr + oldBytes);
+      if (result < 0) return result;
+    }
+    // Making room may have taken the source itself (old size 0) away.
+    const source = this.#list.at(oldAddr);
+    if (source === undefined) return -errno.EFAULT;
+    const place = fixed ? newAddr : this.#place(newAddr, bytes, 0);
+    return place < 0 ? place : this.#move(source, oldAddr, Math.min(oldBytes, bytes), place, bytes, keep);
+  }
+
+  /** mremap without a place: shrink or grow where it is, or move if it must and may. */
+  #resize(start: number, oldBytes: number, bytes: number, mayMove: boolean): number {
+    const m = this.#list.at(start);
+    if (m === undefined) return -errno.EFAULT;
+    if (m.sealed) return -errno.EPERM;
+    if (oldBytes >= bytes) {
+      if (oldBytes === bytes) return start;
+      if (start + oldBytes > this.size) return -errno.EINVAL;
+      if (this.#sealedIn(start + bytes, start + oldBytes)) return -errno.EPERM;
+      const result = this.#unmap(start + bytes, start + oldBytes);
+      return result < 0 ? result : start;
+    }
+    const refusal = this.#mayResize(m, start, oldBytes, bytes, false);
+    if (refusal < 0) return refusal;
+    if (oldBytes > 0 && start + oldBytes === m.end) {
+      const end = start + bytes;
       const next = this.#list.above(m.end);
-      if (end <= this.size && (next === undefined || end <= next.start)) return this.#extend(m, oldAddr, oldBytes, bytes);
+      if (end <= this.size && (next === undefined || end <= next.start)) return this.#extend(m, start, oldBytes, bytes);
     }
     if (!mayMove) return -errno.ENOMEM;
     const place = this.#place(0, bytes, 0);
-    return place < 0 ? place : this.#move(m, oldAddr, oldBytes, place, bytes, false);
+    return place < 0 ? place : this.#move(m, start, oldBytes, place, bytes, false);
   }
 
-  /** The checks of growing or moving [oldAddr, oldAddr+oldBytes), all of which must lie in `m`. */
+  /** The checks of growing or moving [oldAddr, oldAddr+oldBytes), which begins in `m`. */
   #mayResize(m: Mapping, oldAddr: number, oldBytes: number, bytes: number, keep: boolean): number {
     if (oldBytes === 0 && (!m.shared || m.backing === undefined)) return -errno.EINVAL;
-    if (oldBytes > m.end - oldAddr) return -errno.EFAULT;
+    // What will be cut off may lie in other mappings, what stays may not.
+    if (Math.min(oldBytes, bytes) > m.end - oldAddr) return -errno.EFAULT;
     if (bytes > this.size) return -errno.ENOMEM;
     const growth = keep || oldBytes === 0 ? bytes : bytes - oldBytes;
     return this.#mayGrow(Math.max(0, growth), !m.shared && (m.prot & PROT_WRITE) !== 0);
@@ -448,13 +468,13 @@ export class AddressSpace {
     const populates = what === advice.MADV_POPULATE_READ || what === advice.MADV_POPULATE_WRITE;
     return this.#forEachPart(addr, end, (m) => {
       // Forking is done with all of the range present; the child then drops what it must not have.
-      if (what === advice.MADV_DONTFORK || what === advice.MADV_DOFORK) {
-        this.#list.update(m.start, m.end, (part) => ({ ...part, dontFork: what === advice.MADV_DONTFORK }));
-        return 0;
-      }
-      const result = this.#hostCall('madvise', m.start, m.end - m.start, what);
-      if (result >= 0 && drops && m.prot & PROT_EXEC) this.#listener.codeChanged(m.start, m.end);
-      return result;
+      const ours = what === advice.MADV_DONTFORK || what === advice.MADV_DOFORK;
+      const result = ours ? 0 : this.#hostCall('madvise', m.start, m.end - m.start, what);
+      if (result < 0) return result;
+      const after = advised(m, what);
+      if (after !== m) this.#list.insert(after);
+      if (drops && m.prot & PROT_EXEC) this.#listener.codeChanged(m.start, m.end);
+      return 0;
     }, populates);
   }
 
@@ -794,7 +814,7 @@ export class AddressSpace {
 function anonymousMapping(start: number, end: number, prot: number, name: string): Mapping {
   return {
     start, end, prot, shared: false, backing: undefined, offset: 0, name, growsDown: false, noReserve: false,
-    locked: false, dontFork: false, sealed: false,
+    locked: false, advice: 0, sealed: false,
   };
 }
 

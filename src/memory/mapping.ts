@@ -4,7 +4,7 @@
  * /proc/self/maps reads the same). Mappings are immutable; changing one replaces it.
  */
 
-import { mapFlags, protFlags } from '../abi/constants/memory.ts';
+import { madviseAdvice, mapFlags, protFlags } from '../abi/constants/memory.ts';
 
 export const PAGE = 4096;
 
@@ -32,14 +32,43 @@ export interface Mapping {
   readonly growsDown: boolean;
   readonly noReserve: boolean;
   readonly locked: boolean;
-  /** MADV_DONTFORK: the child of a fork does not have it. */
-  readonly dontFork: boolean;
+  /** What madvise has said that lasts: ADVICE_ bits. It divides mappings as the kernel's flags do. */
+  readonly advice: number;
   /** mseal: its place and protection are final. */
   readonly sealed: boolean;
 }
 
-export function overlaps(m: Mapping, start: number, end: number): boolean {
-  return m.start < end && m.end > start;
+const { values: madv } = madviseAdvice;
+/** MADV_DONTFORK: the child of a fork does not have the mapping. */
+export const ADVICE_DONT_FORK = 1;
+const ADVICE_RANDOM = 2;
+const ADVICE_SEQUENTIAL = 4;
+const ADVICE_DONT_DUMP = 8;
+const ADVICE_MERGEABLE = 16;
+const ADVICE_HUGE = 32;
+const ADVICE_NOT_HUGE = 64;
+const ADVICE_WIPE = 128;
+/** Bits that a kind of advice clears and sets. */
+const lasting = new Map<number, readonly [clear: number, set: number]>([
+  [madv.MADV_NORMAL, [ADVICE_RANDOM | ADVICE_SEQUENTIAL, 0]],
+  [madv.MADV_RANDOM, [ADVICE_SEQUENTIAL, ADVICE_RANDOM]],
+  [madv.MADV_SEQUENTIAL, [ADVICE_RANDOM, ADVICE_SEQUENTIAL]],
+  [madv.MADV_DONTFORK, [0, ADVICE_DONT_FORK]],
+  [madv.MADV_DOFORK, [ADVICE_DONT_FORK, 0]],
+  [madv.MADV_DONTDUMP, [0, ADVICE_DONT_DUMP]],
+  [madv.MADV_DODUMP, [ADVICE_DONT_DUMP, 0]],
+  [madv.MADV_MERGEABLE, [0, ADVICE_MERGEABLE]],
+  [madv.MADV_UNMERGEABLE, [ADVICE_MERGEABLE, 0]],
+  [madv.MADV_HUGEPAGE, [ADVICE_NOT_HUGE, ADVICE_HUGE]],
+  [madv.MADV_NOHUGEPAGE, [ADVICE_HUGE, ADVICE_NOT_HUGE]],
+  [madv.MADV_WIPEONFORK, [0, ADVICE_WIPE]],
+  [madv.MADV_KEEPONFORK, [ADVICE_WIPE, 0]],
+]);
+
+/** `m` after advice; the same object if it does not last. */
+export function advised(m: Mapping, advice: number): Mapping {
+  const change = lasting.get(advice);
+  return change === undefined ? m : { ...m, advice: (m.advice & ~change[0]) | change[1] };
 }
 
 /** The part of `m` in [start, end), with the offset that belongs to it. */
@@ -62,7 +91,7 @@ function mergeable(a: Mapping, b: Mapping): boolean {
   return (
     a.end === b.start && a.prot === b.prot && a.shared === b.shared && a.name === b.name &&
     a.growsDown === b.growsDown && a.noReserve === b.noReserve && a.locked === b.locked &&
-    a.dontFork === b.dontFork && a.sealed === b.sealed && sameBacking(a.backing, b.backing) &&
+    a.advice === b.advice && a.sealed === b.sealed && sameBacking(a.backing, b.backing) &&
     (a.backing === undefined || a.offset + (a.end - a.start) === b.offset)
   );
 }
@@ -106,6 +135,7 @@ export class MappingList {
   /** The mappings that touch [start, end), whole. */
   in(start: number, end: number): Mapping[] {
     const found: Mapping[] = [];
+    if (end <= start) return found;
     for (let i = this.indexAbove(start); i < this.#list.length && this.#list[i]!.start < end; i++) found.push(this.#list[i]!);
     return found;
   }
