@@ -1,5 +1,6 @@
 /**
- * The judge: one case natively and through decoder → IR → interpreter, and how the two outcomes differ.
+ * The judge: one case natively, through decoder → IR → interpreter and through decoder → IR → WebAssembly, and how the
+ * outcomes differ.
  */
 import { Builder, type Block } from '../../../src/ir/builder.ts';
 import { type Exit, interpret, type InterpreterMemory, MemoryFault } from '../../../src/ir/interpreter.ts';
@@ -11,6 +12,7 @@ import { X86Frontend } from '../../../src/isa/x86_64/frontend.ts';
 import type { Insn } from '../../../src/isa/x86_64/insn.ts';
 import { TRAP } from '../../../src/isa/x86_64/traps.ts';
 import { CODE, DATA, DATA_SIZE, nativeExecutor, type NativeResult, type NativeState, newState, XMM } from './native-executor.ts';
+import { RegionRunner } from '../../jit/run-region.ts';
 import { type Case, CODE_AT } from './generate.ts';
 
 export const frontend = new X86Frontend();
@@ -176,6 +178,34 @@ export function runInterpreted(c: Case, insns = decodeAll(c.bytes)): Outcome {
     exit = interpret(ir, entry, { state: stateBuffer, memory: guestMemory(data) });
   }
   return outcomeOf(exit, stateBuffer, data);
+}
+
+// ---- the emulated side as WebAssembly ----
+
+/** Guest memory up to the end of DATA; there is no read-only page and no hole in it, so cases that fault cannot be run. */
+const WASM_PAGES = Math.ceil((DATA + DATA_SIZE + 0x1000) / 65536);
+let wasm: { readonly runner: RegionRunner; readonly data: Uint8Array } | undefined;
+
+/** For cases whose native outcome is no page fault. */
+export function runWasm(c: Case, insns = decodeAll(c.bytes)): Outcome {
+  if (wasm === undefined) {
+    const memory = new WebAssembly.Memory({ address: 'i64', initial: BigInt(WASM_PAGES), maximum: BigInt(WASM_PAGES), shared: true });
+    wasm = { runner: new RegionRunner(frontend, memory, WASM_PAGES), data: new Uint8Array(memory.buffer, DATA, DATA_SIZE + 0x1000) };
+  }
+  const { runner, data } = wasm;
+  data.set(c.data);
+  loadState(runner.state.subarray(0, STATE.end), c.state);
+  const start = BigInt(CODE + CODE_AT);
+  let exit;
+  for (let turns = 0; ; turns++) {
+    const { ir, entry } = translate(insns);
+    exit = runner.run(ir, entry);
+    if (exit.kind !== 'left' || exit.pc !== start || insns.length !== 1 || insns[0]?.flow !== 'next' || turns > 1000) break;
+  }
+  if (exit.kind === 'fault') throw new Error('WebAssembly faulted where the processor did not', { cause: exit.error });
+  const state = runner.state.slice(0, STATE.end);
+  const pc = exit.pc;
+  return outcomeOf(exit.kind === 'trap' ? { kind: 'trap', pc, code: exit.code as number } : { kind: 'jump', pc }, state, data.slice());
 }
 
 // ---- the native side ----

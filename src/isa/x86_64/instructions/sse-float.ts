@@ -9,7 +9,7 @@ import * as int from '../simd/integer.ts';
 const SSE: InstructionOptions = { group: 'sse', cpuid: 'sse' };
 const SSE2: InstructionOptions = { group: 'sse2', cpuid: 'sse2' };
 const SSE3: InstructionOptions = { group: 'sse3', cpuid: 'sse3' };
-const SSE41: InstructionOptions = { group: 'sse4.1', cpuid: 'sse4_1' };
+const SSE41: InstructionOptions = { group: 'sse4.1', cpuid: 'sse4.1' };
 
 // ---- arithmetic: one opcode, four prefixes ----
 

@@ -10,8 +10,8 @@ const MMX: InstructionOptions = { group: 'mmx', cpuid: 'mmx' };
 const SSE: InstructionOptions = { group: 'sse', cpuid: 'sse' };
 const SSE2: InstructionOptions = { group: 'sse2', cpuid: 'sse2' };
 const SSSE3: InstructionOptions = { group: 'ssse3', cpuid: 'ssse3' };
-const SSE41: InstructionOptions = { group: 'sse4.1', cpuid: 'sse4_1' };
-const SSE42: InstructionOptions = { group: 'sse4.2', cpuid: 'sse4_2' };
+const SSE41: InstructionOptions = { group: 'sse4.1', cpuid: 'sse4.1' };
+const SSE42: InstructionOptions = { group: 'sse4.2', cpuid: 'sse4.2' };
 
 type Name = keyof typeof int.LANEWISE | keyof typeof int.WIDE;
 const functionOf = (name: Name): int.Binary => ({ ...int.WIDE, ...int.LANEWISE })[name];

@@ -12,7 +12,7 @@ import type { Semantics } from '../declare.ts';
 const SSE: InstructionOptions = { group: 'sse', cpuid: 'sse' };
 const SSE2: InstructionOptions = { group: 'sse2', cpuid: 'sse2' };
 const SSE3: InstructionOptions = { group: 'sse3', cpuid: 'sse3' };
-const SSE41: InstructionOptions = { group: 'sse4.1', cpuid: 'sse4_1' };
+const SSE41: InstructionOptions = { group: 'sse4.1', cpuid: 'sse4.1' };
 
 const move: Semantics = (x, d, s) => x.writeVector(d, x.readVector(s));
 const moveUnaligned: Semantics = (x, d, s) => x.writeVectorUnaligned(d, x.readVectorUnaligned(s));

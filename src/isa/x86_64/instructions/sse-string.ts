@@ -5,7 +5,7 @@ import type { Value } from '../../../ir/builder.ts';
 import { Ib, r, Vdq, Wdq } from '../operands.ts';
 import { explicitLength, implicitLength, indexOf, maskOf, stringCompare } from '../simd/string-compare.ts';
 
-const SSE42: InstructionOptions = { group: 'sse4.2', cpuid: 'sse4_2', flags: 'oszapc' };
+const SSE42: InstructionOptions = { group: 'sse4.2', cpuid: 'sse4.2', flags: 'oszapc' };
 
 const comparing = (explicit: boolean, result: 'index' | 'mask'): Semantics => (x, d, s) => {
   const { ir } = x;
