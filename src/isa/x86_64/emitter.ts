@@ -249,8 +249,7 @@ export class Emitter {
       } else if (insn.disp > 0 && insn.disp < 0x8000) offset = insn.disp;
       else if (insn.disp !== 0) base = i64.add(base, ir.const64(insn.disp));
     }
-    if (insn.segment >= 0) base = i64.add(base, ir.get(insn.segment === 4 ? FS_BASE : GS_BASE));
-    this.#memoryBase = base;
+    this.#memoryBase = this.withSegment(base);
     this.#memoryOffset = offset;
     this.#memoryReady = true;
   }
@@ -263,8 +262,21 @@ export class Emitter {
   }
   #moffs(): Value {
     const { ir, insn } = this;
-    const address = ir.const64((BigInt(insn.immHigh) << 32n) | BigInt(insn.imm >>> 0));
-    return insn.segment < 0 ? address : ir.i64.add(address, ir.get(insn.segment === 4 ? FS_BASE : GS_BASE));
+    return this.withSegment(ir.const64((BigInt(insn.immHigh) << 32n) | BigInt(insn.imm >>> 0)));
+  }
+  /** An effective address made linear: plus the base of the FS or GS override, if there is one. */
+  withSegment(address: Value): Value {
+    const { segment } = this.insn;
+    return segment < 0 ? address : this.ir.i64.add(address, this.ir.get(segment === 4 ? FS_BASE : GS_BASE));
+  }
+  /** Address of a memory operand without the segment base (LEA). */
+  effectiveAddress(o: Operand): Value {
+    const { insn } = this;
+    const { segment } = insn;
+    insn.segment = -1;
+    const address = this.address(o);
+    insn.segment = segment;
+    return address;
   }
   /** Load from the memory operand plus `offset` bytes. */
   load(o: Operand, name: LoadName, offset = 0): Value {

@@ -1,2 +1,19 @@
 /** Loads every instruction declaration; importing this fills INSTRUCTIONS. One line per file, integer first. */
 import './arithmetic.ts';
+import './multiply.ts';
+import './shift.ts';
+import './bit.ts';
+import './bmi.ts';
+import './move.ts';
+import './stack.ts';
+import './string.ts';
+import './control.ts';
+import './system.ts';
+import './x87.ts';
+import './mmx.ts';
+import './sse-move.ts';
+import './sse-float.ts';
+import './sse-convert.ts';
+import './sse-integer.ts';
+import './sse-string.ts';
+import './sse-state.ts';

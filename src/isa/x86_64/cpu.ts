@@ -1,0 +1,174 @@
+/** The guest's registers as the kernel layer, the hooks and the debugger see them: GuestCpu over state memory. */
+import type { GuestCpu, SyscallFrame } from '../../kernel/ports.ts';
+import { FIXED_FLAGS, GPR_NAMES, INITIAL, REST_FLAGS, RFLAGS, STATE, STATUS_FLAGS } from './cpu-state.ts';
+import { cpuModel } from './cpuid.ts';
+import { statusFlags } from './flags.ts';
+import { fxrstorState, fxsaveState } from './fx-state.ts';
+
+/** 64-bit registers by name; everything else has a case of its own. */
+const WORDS = new Map<string, number>([...GPR_NAMES.map((name, k) => [name, STATE.gpr + 8 * k] as const), ['rip', STATE.rip], ['fs_base', STATE.fsBase], ['gs_base', STATE.gsBase]]);
+const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
+/** System-call arguments: rdi rsi rdx r10 r8 r9. */
+const ARGUMENTS = [7, 6, 2, 10, 8, 9].map((n) => STATE.gpr + 8 * n);
+const RAX = STATE.gpr;
+const RSP = STATE.gpr + 32;
+/** RF cannot be seen by the guest; it is accepted and forgotten. */
+const WRITABLE = STATUS_FLAGS | REST_FLAGS | RFLAGS.DF;
+
+export class X86Cpu implements GuestCpu {
+  /** CPUID.1:EDX, for AT_HWCAP. */
+  static get hwcap(): number {
+    return cpuModel.hwcap;
+  }
+  readonly registerNames: readonly string[] = [...GPR_NAMES, 'rip', 'eflags', ...SEGMENTS, 'fs_base', 'gs_base', 'mxcsr', 'fcw', 'fsw', 'ftw'];
+  readonly #state: DataView;
+
+  constructor(state: ArrayBufferLike) {
+    this.#state = new DataView(state);
+  }
+
+  /** Registers as Linux gives them to a new program: everything zero but the control words and segments. */
+  reset(): void {
+    const s = this.#state;
+    for (let at = 0; at < STATE.end; at += 8) s.setBigUint64(at, 0n, true);
+    s.setInt32(STATE.mxcsr, INITIAL.mxcsr, true);
+    s.setInt32(STATE.x87Control, INITIAL.x87Control, true);
+    s.setInt32(STATE.selectors + 4, INITIAL.cs, true);
+    s.setInt32(STATE.selectors + 8, INITIAL.ss, true);
+  }
+
+  getRegister(name: string): bigint | undefined {
+    const s = this.#state;
+    const at = WORDS.get(name);
+    if (at !== undefined) return s.getBigUint64(at, true);
+    switch (name) {
+      case 'eflags': case 'rflags':
+        return BigInt(this.eflags);
+      case 'mxcsr':
+        return BigInt(s.getUint32(STATE.mxcsr, true));
+      case 'fcw':
+        return BigInt(s.getUint32(STATE.x87Control, true));
+      case 'fsw':
+        return BigInt(s.getUint32(STATE.x87Status, true) | ((s.getUint32(STATE.x87Top, true) & 7) << 11));
+      case 'ftw':
+        return BigInt(s.getUint32(STATE.x87Tag, true));
+      default: {
+        const segment = SEGMENTS.indexOf(name);
+        return segment < 0 ? undefined : BigInt(s.getUint32(STATE.selectors + 4 * segment, true));
+      }
+    }
+  }
+  setRegister(name: string, value: bigint): boolean {
+    const s = this.#state;
+    const at = WORDS.get(name);
+    if (at !== undefined) {
+      s.setBigUint64(at, BigInt.asUintN(64, value), true);
+      return true;
+    }
+    const low = Number(BigInt.asIntN(32, value));
+    switch (name) {
+      case 'eflags': case 'rflags':
+        this.eflags = low;
+        return true;
+      case 'mxcsr':
+        s.setInt32(STATE.mxcsr, low & 0xffff, true);
+        return true;
+      case 'fcw':
+        s.setInt32(STATE.x87Control, (low & 0x1f7f) | 0x40, true);
+        return true;
+      case 'fsw':
+        s.setInt32(STATE.x87Status, low & 0xc7ff, true);
+        s.setInt32(STATE.x87Top, (low >> 11) & 7, true);
+        return true;
+      case 'ftw':
+        s.setInt32(STATE.x87Tag, low & 0xff, true);
+        return true;
+      default: {
+        const segment = SEGMENTS.indexOf(name);
+        if (segment < 0) return false;
+        s.setInt32(STATE.selectors + 4 * segment, low & 0xffff, true);
+        return true;
+      }
+    }
+  }
+
+  /** RFLAGS, computed from what the last instructions recorded. */
+  get eflags(): number {
+    const s = this.#state;
+    const status = statusFlags(s.getInt32(STATE.ccOp, true), s.getBigUint64(STATE.ccA, true), s.getBigUint64(STATE.ccB, true), s.getBigUint64(STATE.ccC, true));
+    return status | (s.getInt32(STATE.df, true) !== 0 ? RFLAGS.DF : 0) | s.getInt32(STATE.rflagsRest, true) | FIXED_FLAGS;
+  }
+  set eflags(value: number) {
+    const s = this.#state;
+    const v = value & WRITABLE;
+    s.setInt32(STATE.ccOp, 0, true);
+    s.setBigUint64(STATE.ccA, BigInt(v & STATUS_FLAGS), true);
+    s.setInt32(STATE.df, (v & RFLAGS.DF) !== 0 ? 1 : 0, true);
+    s.setInt32(STATE.rflagsRest, v & REST_FLAGS, true);
+  }
+
+  get pc(): number {
+    return this.#word(STATE.rip);
+  }
+  set pc(value: number) {
+    this.#setWord(STATE.rip, value);
+  }
+  get sp(): number {
+    return this.#word(RSP);
+  }
+  set sp(value: number) {
+    this.#setWord(RSP, value);
+  }
+  get tls(): bigint {
+    return this.#state.getBigUint64(STATE.fsBase, true);
+  }
+  set tls(value: bigint) {
+    this.#state.setBigUint64(STATE.fsBase, BigInt.asUintN(64, value), true);
+  }
+
+  loadSyscall(frame: SyscallFrame): void {
+    const s = this.#state;
+    frame.nr = s.getInt32(RAX, true); // the kernel looks at eax
+    for (let k = 0; k < 6; k++) {
+      const at = ARGUMENTS[k] as number;
+      frame.u32[2 * k] = s.getUint32(at, true);
+      frame.u32[2 * k + 1] = s.getUint32(at + 4, true);
+    }
+    frame.i64[6] = 0n;
+    frame.i64[7] = 0n;
+  }
+  setSyscallResult(value: number | bigint): void {
+    if (typeof value === 'bigint') this.#state.setBigInt64(RAX, BigInt.asIntN(64, value), true);
+    else this.#setWord(RAX, value);
+  }
+
+  /** 16 bytes of xmm0…15 (`high`: of the upper half of ymm0…15), a copy. */
+  getVector(n: number, high = false): Uint8Array {
+    const at = this.#vector(n, high);
+    return new Uint8Array(this.#state.buffer.slice(at, at + 16));
+  }
+  setVector(n: number, bytes: Uint8Array, high = false): void {
+    if (bytes.length !== 16) throw new RangeError(`a vector register takes 16 bytes, not ${bytes.length}`);
+    new Uint8Array(this.#state.buffer, this.#state.byteOffset + this.#vector(n, high), 16).set(bytes);
+  }
+  #vector(n: number, high: boolean): number {
+    if (!(n >= 0 && n < 16)) throw new RangeError(`no vector register ${n}`);
+    return (high ? STATE.ymmHigh : STATE.xmm) + 16 * n;
+  }
+
+  /** The FXSAVE image, for signal frames. */
+  fxsave(image: Uint8Array): void {
+    fxsaveState(this.#state, image);
+  }
+  fxrstor(image: Uint8Array): void {
+    fxrstorState(this.#state, image);
+  }
+
+  #word(at: number): number {
+    return this.#state.getUint32(at, true) + this.#state.getUint32(at + 4, true) * 4294967296;
+  }
+  #setWord(at: number, value: number): void {
+    this.#state.setInt32(at, value | 0, true);
+    this.#state.setInt32(at + 4, Math.floor(value / 4294967296) | 0, true);
+  }
+}

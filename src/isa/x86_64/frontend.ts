@@ -1,0 +1,59 @@
+/** The x86-64 side of the translator: decoding, emission and what is known of the flags from block to block. */
+import type { Block, Helper } from '../../ir/builder.ts';
+import type { Frontend, RegionContext } from '../../ir/frontend.ts';
+import { HOT_PARAMS, HOT_RESULTS, STATE, VARS } from './cpu-state.ts';
+import { Decoder } from './decode.ts';
+import type { Encoding } from './declare.ts';
+import { Emitter } from './emitter.ts';
+import { CC_FLAGS } from './flags.ts';
+import { formatInsn } from './format.ts';
+import type { Insn } from './insn.ts';
+import './instructions/index.ts';
+
+export class X86Frontend implements Frontend<Insn> {
+  readonly name = 'x86_64';
+  readonly vars = VARS;
+  readonly pcOffset = STATE.rip;
+  readonly hotParams = HOT_PARAMS;
+  readonly hotResults = HOT_RESULTS;
+  readonly maxInstructionLength = 15;
+  readonly helpers: readonly Helper[] = [CC_FLAGS];
+  readonly #decoder: Decoder;
+  readonly #emitter = new Emitter();
+  /** cc_op where a block ended, by block id; undefined or -1: not known. */
+  #ccAtEnd: number[] = [];
+  #block: Block | undefined = undefined;
+
+  /** `enabled`: which CPU features decode (names of cpuid.ts); default all. */
+  constructor(enabled?: (feature: string) => boolean) {
+    this.#decoder = new Decoder(enabled);
+  }
+
+  decode(bytes: Uint8Array, at: number, pc: number): Insn | undefined {
+    return this.#decoder.decode(bytes, at, pc);
+  }
+  beginRegion(ctx: RegionContext): void {
+    this.#emitter.beginRegion(ctx);
+    this.#ccAtEnd = [];
+    this.#block = undefined;
+  }
+  beginBlock(_ctx: RegionContext, block: Block, from: Block | undefined): void {
+    this.#emitter.flags.known = from === undefined ? -1 : (this.#ccAtEnd[from.id] ?? -1);
+    this.#block = block;
+  }
+  emit(_ctx: RegionContext, insn: Insn): void {
+    const x = this.#emitter;
+    x.begin(insn);
+    const { enc } = insn;
+    const o = enc.operands;
+    enc.emit(x, o[0] as (typeof o)[number], o[1] as (typeof o)[number], o[2] as (typeof o)[number], o[3] as (typeof o)[number]);
+    if (this.#block !== undefined) this.#ccAtEnd[this.#block.id] = x.flags.known;
+  }
+  format(insn: Insn): string {
+    return formatInsn(insn);
+  }
+  /** The row of an instruction, for tools. */
+  row(insn: Insn): Encoding {
+    return insn.enc;
+  }
+}
