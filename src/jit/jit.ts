@@ -11,7 +11,7 @@ import type { Frontend } from '../ir/frontend.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { HelperCompiler } from './helpers.ts';
 import * as layout from './layout.ts';
-import { type Imports, type Lowered, Lowering } from './lower.ts';
+import { type Imports, type Lowered, Lowering, type RegionOptions } from './lower.ts';
 import { FRAME_TYPE, importMemories } from './module-parts.ts';
 import { type BuiltRegion, buildRegion, type CodeSource } from './region.ts';
 import { makeRuntime, type Runtime } from './runtime.ts';
@@ -33,10 +33,12 @@ export interface JitHost {
 /** Instructions per region, by tier. */
 const LIMIT = { baseline: 120, optimised: 1200 } as const;
 
+/** What one baseline module takes in beside the region asked for. */
+const BATCH = { regions: 8, instructions: 300 } as const;
+
 interface Region {
   readonly pc: number;
   readonly slot: number;
-  readonly id: number;
   readonly optimised: boolean;
   readonly pages: ReadonlySet<number>;
   readonly sites: Lowered['sites'];
@@ -46,6 +48,7 @@ interface Region {
 export interface JitStatistics {
   baseline: number;
   optimised: number;
+  modules: number;
   instructions: number;
   /** Bytes of WebAssembly. */
   bytes: number;
@@ -70,7 +73,7 @@ export class Jit {
   readonly #pcIndex: number;
   #nextSlot = layout.FIRST_SLOT;
   #nextCounter = layout.COUNTERS;
-  readonly statistics: JitStatistics = { baseline: 0, optimised: 0, instructions: 0, bytes: 0 };
+  readonly statistics: JitStatistics = { baseline: 0, optimised: 0, modules: 0, instructions: 0, bytes: 0 };
   readonly #fns: { syscall: () => number; trap: (code: number) => void };
 
   /** `guestPages`: pages of 64 KiB `memory` was made with. */
@@ -172,7 +175,7 @@ export class Jit {
   #resolve(): number {
     const pc = this.pc;
     const slot = this.#slotOf(pc);
-    if (!this.#regions.has(pc) && !this.#translate(pc, slot, false)) {
+    if (!this.#regions.has(pc) && !this.#translate(pc, false)) {
       this.#host.fetchFault(pc);
       return -1;
     }
@@ -186,51 +189,17 @@ export class Jit {
     this.#host.poll();
     if (this.pc !== pc) return -1;
     const slot = this.#slotOf(pc);
-    if (this.#regions.get(pc)?.optimised !== true && !this.#translate(pc, slot, true)) {
+    if (this.#regions.get(pc)?.optimised !== true && !this.#translate(pc, true)) {
       this.#host.fetchFault(pc);
       return -1;
     }
     return slot;
   }
 
-  #translate(pc: number, slot: number, optimised: boolean): boolean {
+  /** Translate the region at `pc`; in the baseline tier also some that it is likely to go on to, in the same module. */
+  #translate(pc: number, optimised: boolean): boolean {
     const ir = this.#ir;
     const frontend = this.#frontend;
-    const built = buildRegion(ir, frontend, this.#host.code, pc, optimised ? LIMIT.optimised : LIMIT.baseline);
-    if (built === undefined) return false;
-    const id = this.#byId.length;
-    const counter = optimised ? -1 : this.#newCounter();
-    const { bytes, codeOffset, sites, helpers } = this.#module(built, slot, id, optimised, counter);
-    const imports: WebAssembly.Imports = { g: { m: this.#memory, s: this.#state, t: this.#table }, r: this.#fns, h: helpers };
-    if (optimised) {
-      setFlagsFromString('--no-liftoff');
-      setFlagsFromString('--no-wasm-lazy-compilation');
-    }
-    try {
-      new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
-    } finally {
-      if (optimised) {
-        setFlagsFromString('--liftoff');
-        setFlagsFromString('--wasm-lazy-compilation');
-      }
-    }
-    const region: Region = { pc, slot, id, optimised, pages: built.pages, sites, codeOffset };
-    this.#byId.push(region);
-    this.#regions.set(pc, region);
-    for (const p of built.pages) {
-      const set = this.#byPage.get(p);
-      if (set === undefined) this.#byPage.set(p, new Set([region]));
-      else set.add(region);
-    }
-    const s = this.statistics;
-    if (optimised) s.optimised++;
-    else s.baseline++;
-    s.instructions += built.instructions;
-    s.bytes += bytes.length;
-    return true;
-  }
-
-  #module(built: BuiltRegion, slot: number, id: number, optimised: boolean, counter: number): { bytes: Uint8Array<ArrayBuffer>; codeOffset: number; sites: Lowered['sites']; helpers: Record<string, unknown> } {
     const m = new ModuleBuilder();
     importMemories(m, this.#guestPages);
     m.importTable('g', 't', 1);
@@ -244,19 +213,69 @@ export class Jit {
       },
       runtime: (name) => m.importFunction('r', name, name === 'syscall' ? m.type([], ['i32']) : m.type(['i32'], [])),
     };
-    const lowered = Lowering.region(this.#ir, built.entry, imports, {
-      pcOffset: this.#frontend.pcOffset,
-      hotParams: this.#frontend.hotParams,
-      hotResults: this.#frontend.hotResults,
-      isaVars: this.#frontend.vars.length,
-      slotOf: (pc) => this.#slotOf(pc),
+    const options: RegionOptions = {
+      pcOffset: frontend.pcOffset,
+      hotParams: frontend.hotParams,
+      hotResults: frontend.hotResults,
+      isaVars: frontend.vars.length,
+      slotOf: (to) => this.#slotOf(to),
       budget: optimised ? layout.OPTIMISED_BUDGET : layout.BASELINE_BUDGET,
-      counter,
+      counter: -1,
       precise: this.#host.precise,
-    });
-    m.func(frame, lowered.locals, lowered.body, { name: `r${id}`, slot });
+    };
+    const work = [pc];
+    const made: { pc: number; built: BuiltRegion; lowered: Lowered }[] = [];
+    let instructions = 0;
+    for (let k = 0; k < work.length; k++) {
+      const at = work[k] as number;
+      const built = buildRegion(ir, frontend, this.#host.code, at, optimised ? LIMIT.optimised : LIMIT.baseline);
+      if (built === undefined) {
+        if (k === 0) return false;
+        continue;
+      }
+      const lowered = Lowering.region(ir, built.entry, imports, optimised ? options : { ...options, counter: this.#newCounter() });
+      made.push({ pc: at, built, lowered });
+      instructions += built.instructions;
+      if (optimised || made.length >= BATCH.regions || instructions >= BATCH.instructions) break;
+      for (const to of built.exits) if (!this.#regions.has(to) && !work.includes(to)) work.push(to);
+    }
+    const firstId = this.#byId.length;
+    made.forEach((r, k) => m.func(frame, r.lowered.locals, r.lowered.body, { name: `r${firstId + k}`, slot: this.#slotOf(r.pc) }));
     const { bytes, codeOffsets } = m.finish();
-    return { bytes, codeOffset: codeOffsets[0] as number, sites: lowered.sites, helpers };
+    this.#instantiate(bytes, { g: { m: this.#memory, s: this.#state, t: this.#table }, r: this.#fns, h: helpers }, optimised);
+    made.forEach((r, k) => this.#enter({ pc: r.pc, slot: this.#slotOf(r.pc), optimised, pages: r.built.pages, sites: r.lowered.sites, codeOffset: codeOffsets[k] as number }));
+    const s = this.statistics;
+    if (optimised) s.optimised += made.length;
+    else s.baseline += made.length;
+    s.modules++;
+    s.instructions += instructions;
+    s.bytes += bytes.length;
+    return true;
+  }
+
+  #instantiate(bytes: Uint8Array<ArrayBuffer>, imports: WebAssembly.Imports, optimised: boolean): void {
+    if (optimised) {
+      setFlagsFromString('--no-liftoff');
+      setFlagsFromString('--no-wasm-lazy-compilation');
+    }
+    try {
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
+    } finally {
+      if (optimised) {
+        setFlagsFromString('--liftoff');
+        setFlagsFromString('--wasm-lazy-compilation');
+      }
+    }
+  }
+
+  #enter(region: Region): void {
+    this.#byId.push(region);
+    this.#regions.set(region.pc, region);
+    for (const p of region.pages) {
+      const set = this.#byPage.get(p);
+      if (set === undefined) this.#byPage.set(p, new Set([region]));
+      else set.add(region);
+    }
   }
 
   #newCounter(): number {

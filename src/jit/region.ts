@@ -15,6 +15,8 @@ export interface BuiltRegion {
   /** Pages (pc >> 12) the instructions lie in. */
   readonly pages: ReadonlySet<number>;
   readonly instructions: number;
+  /** Direct calls and jumps that leave the region. */
+  readonly exits: readonly number[];
 }
 
 interface Run {
@@ -115,6 +117,7 @@ export function buildRegion(ir: Builder, frontend: Frontend, code: CodeSource, p
   const blocks = new Map<number, Block>();
   for (const r of runs.values()) blocks.set(r.pc, ir.newBlock(r.pc));
   const exits = new Map<number, Block>();
+  const calls = new Set<number>();
   const ctx: RegionContext = {
     ir,
     block(to) {
@@ -138,6 +141,7 @@ export function buildRegion(ir: Builder, frontend: Frontend, code: CodeSource, p
       frontend.emit(ctx, insn);
     }
     const last = r.insns[r.insns.length - 1] as Instruction;
+    if (last.flow === 'call') calls.add(last.target);
     if (last.flow === 'next' && ir.open) ir.goto(ctx.block(last.pc + last.length));
     if (ir.open) throw new Error(`${frontend.format(last)} at 0x${last.pc.toString(16)} ended no block`);
   };
@@ -146,5 +150,5 @@ export function buildRegion(ir: Builder, frontend: Frontend, code: CodeSource, p
     ir.begin(b);
     ir.end({ kind: 'jump', pc: to });
   }
-  return { entry: blocks.get(pc) as Block, pages, instructions: decoded.size };
+  return { entry: blocks.get(pc) as Block, pages, instructions: decoded.size, exits: [...calls, ...exits.keys()] };
 }

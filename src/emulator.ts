@@ -1,0 +1,279 @@
+/**
+ * The composition root: puts machine, process, translator, hooks and log together and runs one program. The only
+ * file that sees all folders.
+ */
+import { errno } from './abi/errno.ts';
+import { linuxConstants } from './abi/linux.ts';
+import type { RunOptions } from './cli/options.ts';
+import { type Inherited, readInherited } from './host/inherited.ts';
+import { createMachine, type Machine } from './host/machine.ts';
+import { createHookEngine, type HookEngine } from './hooks/engine.ts';
+import { X86Cpu } from './isa/x86_64/cpu.ts';
+import { X86Frontend } from './isa/x86_64/frontend.ts';
+import { loaderFacts, trapSignal } from './isa/x86_64/linux.ts';
+import { x86SignalFrames } from './isa/x86_64/signal-frame.ts';
+import { TRAP } from './isa/x86_64/traps.ts';
+import { CodePages } from './jit/code-pages.ts';
+import { Jit } from './jit/jit.ts';
+import * as layout from './jit/layout.ts';
+import { Process } from './kernel/process.ts';
+import { Signals } from './kernel/signals.ts';
+import type { Task } from './kernel/task.ts';
+import { chooseLayout } from './loader/layout.ts';
+import { type LoadedImage, loadImage } from './loader/load.ts';
+import { type PreparedExec, prepareExec } from './loader/prepare.ts';
+import type { LoaderIsa } from './loader/types.ts';
+import { dispatch } from './syscalls/dispatch.ts';
+import { syscallByNumber, syscallName, syscallNumber, syscalls } from './syscalls/table.ts';
+import { createStrace } from './trace/strace.ts';
+
+const RLIMIT_STACK = 3;
+const SIGSEGV = 11;
+const SEGV_MAPERR = 1;
+const SI_KERNEL = 0x80;
+const GRND_NONBLOCK = 1;
+const INFINITY = 0xffff_ffff_ffff_ffffn;
+
+/** Runs the program. Returns only by an exception before it has started (ExecError, RuleFileError, …). */
+export async function run(options: RunOptions): Promise<never> {
+  const emulator = new Emulator(options);
+  return emulator.start();
+}
+
+class Emulator {
+  readonly #options: RunOptions;
+  readonly #machine: Machine;
+  readonly #inherited: Inherited;
+  readonly #process: Process;
+  readonly #task: Task;
+  readonly #cpu: X86Cpu;
+  readonly #jit: Jit;
+  readonly #isa: LoaderIsa;
+  readonly #pending: Int32Array;
+  #image: LoadedImage | undefined;
+  #prepared: PreparedExec | undefined;
+  #hooks: HookEngine | undefined;
+  #precise = false;
+  #faults = 0;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    const machine = createMachine();
+    this.#machine = machine;
+    const { host, guestMemory, space } = machine;
+    if (machine.shortage !== undefined && !options.quiet) this.#complain(machine.shortage);
+    this.#inherited = readInherited(host, process.env);
+    this.#isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: 2n };
+
+    this.#process = new Process(host, guestMemory, space, {
+      ...(options.sysroot === undefined ? {} : { sysroot: options.sysroot }),
+      descriptors: this.#inherited.descriptors,
+      rlimits: this.#inherited.rlimits,
+    });
+    this.#cpu = new X86Cpu(machine.stateMemory.buffer);
+    this.#task = this.#process.createTask(this.#cpu);
+    const signals = new Signals(this.#process, machine.signals, x86SignalFrames, (nr) => syscallByNumber(nr)?.interrupted === 'restart');
+    this.#process.signals = signals;
+    machine.signals.setFlagAddress(machine.stateAddress + layout.PENDING);
+    this.#pending = new Int32Array(machine.stateMemory.buffer, layout.PENDING, 1);
+
+    const code = new CodePages(guestMemory, (addr) => space.protAt(addr));
+    const self = this;
+    this.#jit = new Jit(new X86Frontend(), machine.memory, machine.pages, machine.stateMemory, {
+      code,
+      syscall: () => this.#syscall(),
+      trap: (number) => this.#trap(number),
+      fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
+      poll: () => this.#poll(),
+      get precise() {
+        return self.#precise;
+      },
+    });
+    space.setCodeListener({
+      codeChanged: (start, end) => {
+        code.drop(start, end);
+        this.#jit.invalidate(start, end);
+      },
+    });
+    signals.onFaultHandlers = (wanted) => {
+      this.#precise = wanted;
+      this.#jit.invalidateAll();
+    };
+  }
+
+  start(): never {
+    const { host } = this.#machine;
+    const options = this.#options;
+    const prepared = prepareExec(host, this.#isa, host.memorySize, {
+      path: options.program, argv: options.argv, envp: options.envp, stackLimit: this.#stackSize(),
+    });
+    this.#load(prepared);
+    if (options.rules.length > 0) this.#startHooks();
+    if (options.strace) createStrace({ host, logFile: options.logFile }).attach(this.#process.interceptors);
+    this.#process.signals.start(this.#task, this.#inherited.ignoredSignals, this.#inherited.blockedSignals);
+    for (;;) {
+      try {
+        this.#jit.run();
+      } catch (error) {
+        this.#caught(error);
+      }
+    }
+  }
+
+  #stackSize(): number {
+    if (this.#options.stackSize !== undefined) return this.#options.stackSize;
+    const soft = this.#process.rlimits.get(RLIMIT_STACK)?.[0] ?? INFINITY;
+    return soft === INFINITY ? Number.POSITIVE_INFINITY : Number(soft);
+  }
+
+  #load(prepared: PreparedExec): void {
+    const { host, guestMemory, space } = this.#machine;
+    space.reset();
+    const id = (name: string): number => host.syscall(host.nr[name] as number);
+    let argumentBytes = 0;
+    for (const s of [...prepared.argv, ...prepared.envp]) argumentBytes += s.length + 9;
+    const seed = this.#options.seed;
+    const random = seed === undefined ? (n: number) => this.#random(n) : seeded(seed);
+    const image = loadImage({ space, memory: guestMemory }, prepared, {
+      isa: this.#isa,
+      layout: chooseLayout({ memorySize: host.memorySize, stackSize: this.#stackSize(), argumentBytes, random: seed === undefined ? random : undefined }),
+      credentials: { uid: id('getuid'), euid: id('geteuid'), gid: id('getgid'), egid: id('getegid') },
+      random: random(16),
+    });
+    this.#prepared?.close();
+    this.#prepared = prepared;
+    this.#image = image;
+    this.#process.setImage({ ...image, path: this.#absolute(prepared.main.file.path), hostFd: prepared.main.file.fd });
+    this.#process.comm = image.comm;
+    this.#cpu.reset();
+    this.#cpu.pc = image.entry;
+    this.#cpu.sp = image.sp;
+  }
+
+  /** Name of the program file from the root, links resolved, as /proc/self/exe has it. */
+  #absolute(path: Uint8Array): string {
+    const { host } = this.#machine;
+    const mark = host.scratch.mark();
+    const fd = this.#prepared?.main.file.fd ?? -1;
+    const link = Buffer.from(`/proc/self/fd/${fd}\0`);
+    const at = host.scratch.alloc(link.length);
+    host.scratch.bytes.set(link, at);
+    const out = host.scratch.alloc(4096);
+    const n = host.syscall(host.nr['readlink'] as number, host.scratch.address + at, host.scratch.address + out, 4096);
+    const name = n > 0 ? Buffer.from(host.scratch.bytes.subarray(out, out + n)).toString('latin1') : Buffer.from(path).toString('latin1');
+    host.scratch.release(mark);
+    return Buffer.from(name, 'latin1').toString('utf8');
+  }
+
+  #random(count: number): Uint8Array {
+    const { host } = this.#machine;
+    const mark = host.scratch.mark();
+    const at = host.scratch.alloc(count);
+    host.syscall(host.nr['getrandom'] as number, host.scratch.address + at, count, GRND_NONBLOCK);
+    const bytes = host.scratch.bytes.slice(at, at + count);
+    host.scratch.release(mark);
+    return bytes;
+  }
+
+  #startHooks(): void {
+    const { host, space } = this.#machine;
+    const hooks = createHookEngine({
+      directories: this.#options.rules,
+      host,
+      quiet: this.#options.quiet,
+      syscalls: { name: syscallName, number: syscallNumber, names: () => syscalls.map((s) => s.name) },
+      mapGuest: (bytes) => space.mmap(0, bytes, 3, 0x22),
+      unmapGuest: (addr, bytes) => void space.munmap(addr, bytes),
+      constants: { linux: linuxConstants, errno: () => errno },
+    });
+    hooks.attach(this.#process.interceptors);
+    this.#hooks = hooks;
+    const { changeCell, seenCell } = hooks;
+    const plain = this.#syscall;
+    this.#syscall = () => {
+      if (changeCell[0] !== seenCell[0]) hooks.poll();
+      plain.call(this);
+    };
+  }
+
+  #syscall = (): void => {
+    dispatch(this.#task);
+    if (this.#process.signals.wanted) this.#deliver();
+  };
+
+  #poll(): void {
+    this.#pending[0] = 0;
+    if (this.#process.signals.wanted) this.#deliver();
+  }
+  #deliver(): void {
+    this.#pending[0] = 0;
+    this.#process.signals.deliverPending(this.#task);
+  }
+
+  #trap(code: number): void {
+    const t = trapSignal(code);
+    const pc = this.#cpu.pc;
+    if (code === TRAP.undefined) this.#reportUndefined(pc);
+    this.#fault(t.signal, t.code, t.address ? pc : 0);
+  }
+
+  /** A synchronous signal of the guest's own making; registers and pc are those at the instruction. */
+  #fault(signal: number, code: number, address: number): void {
+    const info = new Uint8Array(128);
+    const view = new DataView(info.buffer);
+    view.setInt32(0, signal, true);
+    view.setInt32(8, code, true);
+    view.setBigUint64(16, BigInt(address), true);
+    this.#process.signals.raiseFault(this.#task, signal, info);
+  }
+
+  /** What came out of translated code instead of a result. */
+  #caught(error: unknown): void {
+    if (error instanceof WebAssembly.RuntimeError) {
+      const pc = this.#jit.faultPc(error.stack ?? '');
+      if (pc === undefined) throw error;
+      this.#cpu.pc = pc;
+      const fault = this.#machine.signals.lastFault();
+      if (fault.count !== this.#faults) {
+        this.#faults = fault.count;
+        this.#fault(fault.signal, fault.code, fault.hostAddress - this.#machine.host.memoryBase);
+      } else this.#fault(SIGSEGV, SI_KERNEL, 0);
+      return;
+    }
+    throw error;
+  }
+
+  #reportUndefined(pc: number): void {
+    const window = this.#machine.guestMemory.readPartial(pc, 15);
+    const bytes = [...window].map((b) => b.toString(16).padStart(2, '0')).join(' ');
+    this.#complain(`invalid or unsupported instruction at 0x${pc.toString(16)}${this.#symbol(pc)}: ${bytes}`);
+  }
+
+  /** ` (name+0x12 in file)` of the nearest symbol below, as far as the program's and its interpreter's tables tell. */
+  #symbol(pc: number): string {
+    for (const m of [this.#image?.main, this.#image?.interpreter]) {
+      if (m === undefined || pc < m.start || pc >= m.end) continue;
+      const s = m.elf.symbolize(pc - m.bias);
+      const file = Buffer.from(m.path).toString();
+      return s === undefined ? ` (in ${file})` : ` (${s.name}+0x${s.offset.toString(16)} in ${file})`;
+    }
+    const mapping = this.#machine.space.find(pc);
+    return mapping === undefined ? '' : ` (in ${JSON.stringify(mapping.name ?? 'anonymous memory')})`;
+  }
+
+  #complain(message: string): void {
+    this.#machine.host.writeAll(2, Buffer.from(`lunagate: ${message}\n`));
+  }
+}
+
+/** Repeatable bytes for -seed (xorshift32). */
+function seeded(seed: number): (count: number) => Uint8Array {
+  let s = (seed ^ 0x9e3779b9) | 1;
+  return (count) =>
+    Uint8Array.from({ length: count }, () => {
+      s ^= s << 13;
+      s ^= s >>> 17;
+      s ^= s << 5;
+      return s & 0xff;
+    });
+}

@@ -1,0 +1,49 @@
+/** What Linux says about x86-64: how a program is started, and which signal each exception becomes. */
+import { TRAP } from './traps.ts';
+
+/** Facts for the ELF loader. `hwcap` (CPUID.1:EDX) comes from the CPU model in use. */
+export const loaderFacts = {
+  machine: 62, // EM_X86_64
+  is64: true,
+  littleEndian: true,
+  pageSize: 4096,
+  platform: 'x86_64',
+  minSignalStack: 2048,
+  execStackByDefault: false,
+} as const;
+
+/** A signal with its si_code; `address`: si_addr is the instruction's address, otherwise 0. */
+export interface TrapSignal {
+  readonly signal: number;
+  readonly code: number;
+  readonly address: boolean;
+}
+const SIGILL = 4;
+const SIGTRAP = 5;
+const SIGBUS = 7;
+const SIGFPE = 8;
+const SIGSEGV = 11;
+const SI_KERNEL = 0x80;
+
+/** arch/x86/kernel/traps.c's choice of signal and si_code. */
+export function trapSignal(code: number): TrapSignal {
+  switch (code) {
+    case TRAP.divide:
+      return { signal: SIGFPE, code: 1, address: true }; // FPE_INTDIV
+    case TRAP.debug:
+      return { signal: SIGTRAP, code: 1, address: true }; // TRAP_BRKPT
+    case TRAP.breakpoint:
+      return { signal: SIGTRAP, code: SI_KERNEL, address: false };
+    case TRAP.undefined:
+      return { signal: SIGILL, code: 2, address: true }; // ILL_ILLOPN
+    case TRAP.stack:
+      return { signal: SIGBUS, code: SI_KERNEL, address: false };
+    case TRAP.alignment:
+      return { signal: SIGBUS, code: 1, address: false }; // BUS_ADRALN
+    case TRAP.x87:
+    case TRAP.simd:
+      return { signal: SIGFPE, code: 0, address: true };
+    default:
+      return { signal: SIGSEGV, code: SI_KERNEL, address: false };
+  }
+}
