@@ -17,8 +17,8 @@ import { add, div, EXC, exponentOf, F80, FROM_DENORMAL, INDEFINITE, isNan, isSig
 /** ES and B. */
 const SUMMARY = 0x8080;
 const ALL_EXCEPTIONS = 0x3f;
-const STACK_UNDERFLOW = EXC.invalid | EXC.stack;
-const STACK_OVERFLOW = EXC.invalid | EXC.stack | EXC.roundUp;
+export const STACK_UNDERFLOW = EXC.invalid | EXC.stack;
+export const STACK_OVERFLOW = EXC.invalid | EXC.stack | EXC.roundUp;
 const ALL_CODES = CC.c0 | CC.c1 | CC.c2 | CC.c3;
 
 export const helper = (name: string, params: readonly Type[], results: readonly Type[], build: (ir: Builder, ...v: Value[]) => void): Helper => ({
@@ -33,13 +33,13 @@ export const helper = (name: string, params: readonly Type[], results: readonly 
 
 export const loadControl = (ir: Builder): Value => ir.stateLoad('i32.load', STATE.x87Control);
 export const loadStatus = (ir: Builder): Value => ir.stateLoad('i32.load', STATE.x87Status);
-const loadTop = (ir: Builder): Value => ir.stateLoad('i32.load', STATE.x87Top);
-const loadTags = (ir: Builder): Value => ir.stateLoad('i32.load', STATE.x87Tag);
+export const loadTop = (ir: Builder): Value => ir.stateLoad('i32.load', STATE.x87Top);
+export const loadTags = (ir: Builder): Value => ir.stateLoad('i32.load', STATE.x87Tag);
 /** Number of the physical register of ST(i), given TOP. */
 const physical = (ir: Builder, top: Value, i: Value): Value => ir.i32.and(ir.i32.add(top, i), ir.const32(7));
-const inUse = (ir: Builder, tags: Value, register: Value): Value => ir.i32.and(ir.i32.shr_u(tags, register), ir.const32(1));
+export const inUse = (ir: Builder, tags: Value, register: Value): Value => ir.i32.and(ir.i32.shr_u(tags, register), ir.const32(1));
 const slot = (ir: Builder, register: Value): Value => ir.i32.shl(register, ir.const32(4));
-function loadRegister(ir: Builder, register: Value): [Value, Value] {
+export function loadRegister(ir: Builder, register: Value): [Value, Value] {
   const at = slot(ir, register);
   return [ir.stateLoad('i64.load', STATE.x87, at), ir.stateLoad('i32.load16_u', STATE.x87 + 8, at)];
 }
@@ -59,17 +59,26 @@ function popTop(ir: Builder): void {
   ir.stateStore('i32.store', STATE.x87Top, ir.i32.and(ir.i32.add(top, ir.const32(1)), ir.const32(7)));
 }
 /** Put `exceptions` (and C bits) into the status word, first clearing `cleared`; ES and B follow from the masks. */
-function raise(ir: Builder, exceptions: Value, cleared: number = CC.c1): void {
+export function raise(ir: Builder, exceptions: Value, cleared: number = CC.c1): void {
   const pending = ir.i32.ne(unmasked(ir, exceptions, loadControl(ir), ALL_EXCEPTIONS), ir.const32(0));
   const kept = ir.i32.and(loadStatus(ir), ir.const32(~cleared));
   ir.stateStore('i32.store', STATE.x87Status, or(ir, kept, exceptions, ir.select(pending, ir.const32(SUMMARY), ir.const32(0))));
+}
+/** Number of the physical register a push would take. */
+export const above = (ir: Builder, top: Value): Value => ir.i32.and(ir.i32.sub(top, ir.const32(1)), ir.const32(7));
+/** The masked stack fault of what replaces ST(0) and pushes: both registers the default NaN, `next` the new top. */
+export function fillIndefinite(ir: Builder, top: Value, next: Value): void {
+  storeRegister(ir, top, ...indefinite(ir));
+  storeRegister(ir, next, ...indefinite(ir));
+  ir.stateStore('i32.store', STATE.x87Tag, or(ir, loadTags(ir), bit(ir, top), bit(ir, next)));
+  ir.stateStore('i32.store', STATE.x87Top, next);
 }
 const indefinite = (ir: Builder): [Value, Value] => [ir.const64(INDEFINITE.significand), ir.const32(INDEFINITE.signExponent)];
 
 // ---- results ----
 
 /** Write (sig, se) to ST(i) with its exceptions, unless one forbids it; then pop `pops` times (0…2). */
-const commit = helper('commit', ['i32', ...F80, 'i32'], [], (ir, i, sig, se, exc, pops) => {
+export const commit = helper('commit', ['i32', ...F80, 'i32'], [], (ir, i, sig, se, exc, pops) => {
   const quiet = ir.i32.eqz(exc);
   ir.if(
     quiet,
@@ -90,7 +99,7 @@ const commit = helper('commit', ['i32', ...F80, 'i32'], [], (ir, i, sig, se, exc
 });
 /** Push (sig, se) with the exceptions of loading it. */
 export const push = helper('push', F80, [], (ir, sig, se, exc) => {
-  const top = ir.i32.and(ir.i32.sub(loadTop(ir), ir.const32(1)), ir.const32(7));
+  const top = above(ir, loadTop(ir));
   const tags = loadTags(ir);
   const put = (s: Value, e: Value): void => {
     storeRegister(ir, top, s, e);
@@ -109,7 +118,7 @@ export const push = helper('push', F80, [], (ir, sig, se, exc) => {
 });
 
 /** In a helper over ST(i), ST(j), …: values of the registers, or the stack-underflow response written to ST(target). */
-function operands(ir: Builder, indices: readonly Value[], underflow: () => void): [Value, Value][] {
+export function operands(ir: Builder, indices: readonly Value[], underflow: () => void): [Value, Value][] {
   const top = loadTop(ir);
   const tags = loadTags(ir);
   const registers = indices.map((i) => physical(ir, top, i));
@@ -120,7 +129,7 @@ function operands(ir: Builder, indices: readonly Value[], underflow: () => void)
   });
   return registers.map((r) => loadRegister(ir, r));
 }
-function underflowTo(ir: Builder, i: Value, pops: Value): () => void {
+export function underflowTo(ir: Builder, i: Value, pops: Value): () => void {
   return () => ir.call(commit, [i, ...indefinite(ir), ir.const32(STACK_UNDERFLOW), pops]);
 }
 
@@ -201,26 +210,21 @@ export const REMAINDER = helper('remainderSt', ['i32'], [], (ir, nearest) => {
 export const EXTRACT = helper('extractSt', [], [], (ir) => {
   const zero = ir.const32(0);
   const top = loadTop(ir);
-  const above = ir.i32.and(ir.i32.sub(top, ir.const32(1)), ir.const32(7));
+  const next = above(ir, top);
   const tags = loadTags(ir);
   const both = (fault: number): void => {
     raise(ir, ir.const32(fault));
-    ir.if(ir.i32.and(loadControl(ir), ir.const32(EXC.invalid)), () => {
-      storeRegister(ir, top, ...indefinite(ir));
-      storeRegister(ir, above, ...indefinite(ir));
-      ir.stateStore('i32.store', STATE.x87Tag, or(ir, tags, bit(ir, top), bit(ir, above)));
-      ir.stateStore('i32.store', STATE.x87Top, above);
-    });
+    ir.if(ir.i32.and(loadControl(ir), ir.const32(EXC.invalid)), () => fillIndefinite(ir, top, next));
     ir.ret([]);
   };
   ir.if(ir.i32.eqz(inUse(ir, tags, top)), () => both(STACK_UNDERFLOW));
-  ir.if(inUse(ir, tags, above), () => both(STACK_OVERFLOW));
+  ir.if(inUse(ir, tags, next), () => both(STACK_OVERFLOW));
   const [es, ee, ss, se, exc] = ir.call(extract, [...loadRegister(ir, top), loadControl(ir)]) as [Value, Value, Value, Value, Value];
   ir.call(commit, [zero, es, ee, exc, zero]);
   ir.if(ir.i32.eqz(unmasked(ir, exc, loadControl(ir), PRE_EXCEPTIONS)), () => {
-    storeRegister(ir, above, ss, se);
-    markUsed(ir, tags, above);
-    ir.stateStore('i32.store', STATE.x87Top, above);
+    storeRegister(ir, next, ss, se);
+    markUsed(ir, tags, next);
+    ir.stateStore('i32.store', STATE.x87Top, next);
   });
   ir.ret([]);
 });
@@ -253,7 +257,7 @@ export const LOAD_ST = helper('loadSt', ['i32'], [], (ir, i) => {
   const source = physical(ir, top, i);
   ir.if(ir.i32.eqz(inUse(ir, tags, source)), () => {
     // Underflow wins over the overflow of pushing, so push's own check is not asked.
-    const target = ir.i32.and(ir.i32.sub(top, ir.const32(1)), ir.const32(7));
+    const target = above(ir, top);
     raise(ir, ir.const32(STACK_UNDERFLOW));
     ir.if(ir.i32.and(loadControl(ir), ir.const32(EXC.invalid)), () => {
       storeRegister(ir, target, ...indefinite(ir));
