@@ -10,6 +10,7 @@ import './string.ts';
 import './control.ts';
 import './system.ts';
 import './x87.ts';
+import './x87-functions.ts';
 import './mmx.ts';
 import './sse-move.ts';
 import './sse-float.ts';
