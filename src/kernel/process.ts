@@ -69,6 +69,11 @@ export class Process {
   image: Image = emptyImage;
   /** Set by whoever builds the process (kernel/signals.ts). */
   signals!: Signals;
+  /**
+   * Host descriptor on /proc (O_PATH), the engine's own: chroot, mounts and unshare of the guest do not take it away.
+   * −1 where there is no /proc.
+   */
+  readonly procFd: number;
   /** The current directory lies in /proc: relative paths need the guest's view of it. */
   cwdInProc = false;
   /** Running threads by tid. */
@@ -87,6 +92,7 @@ export class Process {
     this.isa = options.isa ?? 'x86_64';
     this.sysroot = (options.sysroot ?? '').replace(/\/+$/, '');
     this.pid = host.syscall(host.nr['getpid'] as number);
+    this.procFd = openProc(host);
     for (const [resource, [soft, hard]] of options.rlimits ?? []) this.rlimits.set(resource, [soft, hard]);
     this.fds = new FdTable(() => {
       const [soft] = this.rlimits.get(RLIMIT_NOFILE) ?? [1024n, 0n];
@@ -120,4 +126,16 @@ export class Process {
     const name = image.path.slice(image.path.lastIndexOf('/') + 1);
     this.comm = new TextEncoder().encode(name);
   }
+}
+
+function openProc(host: Host): number {
+  const { scratch, nr } = host;
+  const mark = scratch.mark();
+  const at = scratch.alloc(6);
+  scratch.bytes.set(new TextEncoder().encode('/proc'), at);
+  const AT_FDCWD = -100;
+  const O_PATH_DIRECTORY_CLOEXEC = 0o12200000;
+  const fd = host.syscall(nr['openat'] as number, AT_FDCWD, scratch.address + at, O_PATH_DIRECTORY_CLOEXEC, 0);
+  scratch.release(mark);
+  return Math.max(fd, -1);
 }

@@ -10,7 +10,7 @@ import {
   hostPathOf, hostPathOfFd, isOnProc, type Located, locate, locateText, ownEntry, type ProcNode, readPath,
 } from './paths.ts';
 import { openedAs } from './proc-view.ts';
-import { AT_FDCWD, type ProcFile, procFile, refill } from './special-files.ts';
+import { AT_FDCWD, openInProc, type ProcFile, procFile, refill } from './special-files.ts';
 
 const O_ACCMODE = 3;
 const O_CREAT = 0o100;
@@ -108,8 +108,7 @@ function openNode(task: Task, node: ProcNode, openFlags: number, permissions: nu
   if (memfd < 0) return { hostFd: memfd };
   refill(task, memfd, special);
   const access = special.write === undefined ? 0 : openFlags & O_ACCMODE;
-  const link = task.cstring(Buffer.from(`/proc/self/fd/${memfd}`));
-  const reopened = task.call('openat', AT_FDCWD, link, access | (openFlags & (O_APPEND | O_NONBLOCK)) | O_CLOEXEC, 0);
+  const reopened = openInProc(task, `self/fd/${memfd}`, access | (openFlags & (O_APPEND | O_NONBLOCK)) | O_CLOEXEC);
   task.call('close', memfd);
   return { hostFd: reopened, special };
 }

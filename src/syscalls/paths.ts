@@ -9,7 +9,7 @@
 
 import { errno } from '../abi/errno.ts';
 import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
-import { check, fail } from '../kernel/syscall-error.ts';
+import { fail } from '../kernel/syscall-error.ts';
 import type { Task } from '../kernel/task.ts';
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, procFile } from './special-files.ts';
 
@@ -17,7 +17,6 @@ import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, procFile } from './special-files.ts';
 export const PATH_MAX = 4096;
 const MAX_LINKS = 40;
 const O_PATH_CLOEXEC = 0o12000000;
-const O_NOFOLLOW = 0o400000;
 const RESOLVE_NO_MAGICLINKS = 2;
 
 /** What one of the process's own entries in /proc is. */
@@ -135,7 +134,7 @@ function startOf(task: Task, dirfd: number): string | undefined {
   if (dirfd !== AT_FDCWD) {
     const special = procFile(task, dirfd);
     if (special !== undefined) return special.path;
-    const link = readLink(task, `/proc/self/fd/${task.hostFd(dirfd)}`);
+    const link = hostPathOfFd(task, task.hostFd(dirfd));
     return link?.startsWith('/') && !link.endsWith(' (deleted)') ? link : undefined;
   }
   const { at, address } = task.scratch(PATH_MAX);
@@ -146,13 +145,13 @@ function startOf(task: Task, dirfd: number): string | undefined {
 }
 
 /** Text of a symbolic link of the host; undefined if it is none or cannot be read. */
-export function readLink(task: Task, text: string): string | undefined {
+function readLink(task: Task, text: string, dirfd = AT_FDCWD): string | undefined {
   const { scratch } = task.host;
   const mark = scratch.mark();
   try {
     const path = hostString(task, text);
     const { at, address } = task.scratch(PATH_MAX);
-    const length = task.call('readlinkat', AT_FDCWD, path, address, PATH_MAX);
+    const length = task.call('readlinkat', dirfd, path, address, PATH_MAX);
     return length < 0 ? undefined : latin1(scratch.bytes.subarray(at, at + length));
   } finally {
     scratch.release(mark);
@@ -240,7 +239,7 @@ export function hostPathOf(task: Task, node: ProcNode, follow: boolean): string 
   const base = node.tid === undefined ? '/proc/self' : `/proc/self/task/${node.tid}`;
   if (node.entry === 'exe' && follow) {
     const { image } = task.process;
-    return image.hostFd >= 0 ? `/proc/self/fd/${image.hostFd}` : image.path;
+    return image.hostFd >= 0 ? `/proc/self/fd/${image.hostFd}` : Buffer.from(image.path, 'utf8').toString('latin1');
   }
   if (node.fd !== undefined) {
     const directory = node.entry.slice(0, node.entry.indexOf('/'));
@@ -279,7 +278,7 @@ export function ownEntry(task: Task, canonical: string): ProcNode | null | undef
 function isEngineThread(task: Task, id: number): boolean {
   const { scratch } = task.host;
   const mark = scratch.mark();
-  const found = task.call('faccessat', AT_FDCWD, hostString(task, `/proc/self/task/${id}`), 0) === 0;
+  const found = task.call('faccessat', task.process.procFd, hostString(task, `self/task/${id}`), 0) === 0;
   scratch.release(mark);
   return found;
 }
@@ -293,7 +292,7 @@ const PROC_SUPER_MAGIC = 0x9fa0;
 
 /** The host's path of a descriptor, as /proc/self/fd/N has it. */
 export function hostPathOfFd(task: Task, hostFd: number): string | undefined {
-  return readLink(task, `/proc/self/fd/${hostFd}`);
+  return readLink(task, `self/fd/${hostFd}`, task.process.procFd);
 }
 
 /** AT_SYMLINK_NOFOLLOW as LocateOptions.follow. */
@@ -301,4 +300,3 @@ export function follows(flags: number): boolean {
   return (flags & AT_SYMLINK_NOFOLLOW) === 0;
 }
 
-export { check, O_NOFOLLOW };

@@ -6,9 +6,10 @@
 
 import type { Task } from '../kernel/task.ts';
 import { type Mapping, permissions } from '../memory/mapping.ts';
-import { AT_FDCWD } from './special-files.ts';
+import { openInProc } from './special-files.ts';
 
 const PAGE = 4096;
+const O_CLOEXEC = 0o2000000;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const PROT_EXEC = 4;
@@ -63,7 +64,7 @@ export class ResidencyReader {
   readonly #fd: number;
   constructor(task: Task) {
     this.#task = task;
-    this.#fd = task.call('openat', AT_FDCWD, task.cstring(Buffer.from('/proc/self/pagemap')), 0o2000000, 0);
+    this.#fd = openInProc(task, 'self/pagemap', O_CLOEXEC);
   }
 
   of(m: Mapping): Residency {

@@ -7,19 +7,20 @@ import { errno } from '../abi/errno.ts';
 import type { Task } from '../kernel/task.ts';
 import { latin1, type ProcNode } from './paths.ts';
 import { mapsText, memoryTotals, numaMapsText, rollupText, smapsText, statmText } from './proc-memory.ts';
-import { AT_FDCWD, type ListingEntry, type ProcFile, procFile } from './special-files.ts';
+import { type ListingEntry, openInProc, type ProcFile, procFile } from './special-files.ts';
 
 const DT_DIR = 4;
 const DT_LNK = 10;
 const DT_REG = 8;
 const EIO = errno.EIO;
+const O_CLOEXEC = 0o2000000;
 
-/** Bytes of a host file, at most 1 MiB; empty if it cannot be read. */
+/** Bytes of a file in the host's /proc, at most 1 MiB; empty if it cannot be read. */
 function hostFile(task: Task, path: string): string {
   const { scratch } = task.host;
   const mark = scratch.mark();
   let text = '';
-  const fd = task.call('openat', AT_FDCWD, task.cstring(Buffer.from(path, 'latin1')), 0o2000000, 0);
+  const fd = openInProc(task, path, O_CLOEXEC);
   if (fd >= 0) {
     const { at, address } = task.scratch(16384);
     for (let got = 1; got > 0 && text.length < 1 << 20; ) {
@@ -43,7 +44,7 @@ function subject(task: Task, node: ProcNode): Task {
 }
 
 function hostBase(node: ProcNode): string {
-  return node.tid === undefined ? '/proc/self' : `/proc/self/task/${node.tid}`;
+  return node.tid === undefined ? 'self' : `self/task/${node.tid}`;
 }
 
 /** What lies between two addresses of the guest's stack now (the kernel reads it live, so setproctitle shows). */
@@ -136,7 +137,7 @@ const limitNames = [
 
 function limitsText(task: Task): string {
   const show = (limit: bigint) => (limit === 0xffff_ffff_ffff_ffffn ? 'unlimited' : String(limit)).padEnd(20);
-  return hostFile(task, '/proc/self/limits')
+  return hostFile(task, 'self/limits')
     .split('\n')
     .map((line) => {
       const resource = limitNames.indexOf(line.slice(0, 26).trimEnd());
@@ -150,7 +151,7 @@ function limitsText(task: Task): string {
 /** The host's fdinfo with the guest's close-on-exec flag and, for epoll, the guest's descriptor numbers. */
 function fdinfoText(task: Task, node: ProcNode): string {
   const fd = node.fd as number;
-  return hostFile(task, `/proc/self/fdinfo/${task.hostFd(fd)}`)
+  return hostFile(task, `self/fdinfo/${task.hostFd(fd)}`)
     .split('\n')
     .map((line) => {
       if (line.startsWith('flags:\t')) {

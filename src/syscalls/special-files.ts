@@ -73,12 +73,22 @@ function position(task: Task, fd: number): number {
   return task.call('lseek', task.hostFd(fd), 0, SEEK_CUR);
 }
 
+const O_RDWR_CLOEXEC = 0o2000002;
+
+/** The engine's own look into the host's /proc: a path without the leading /proc/. A host descriptor or −errno. */
+export function openInProc(task: Task, path: string, flags: number): number {
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  const fd = task.call('openat', task.process.procFd, task.cstring(Buffer.from(path, 'latin1')), flags, 0);
+  scratch.release(mark);
+  return fd;
+}
+
 /** Write the text of a synthesised file into its memfd. */
 export function refill(task: Task, hostFd: number, file: TextFile): void {
   const text = file.generate(task);
   // The guest's descriptor may be read-only: the memfd is opened again for writing.
-  const link = task.cstring(new TextEncoder().encode(`/proc/self/fd/${hostFd}`));
-  const writable = task.call('openat', AT_FDCWD, link, 0o2000002, 0);
+  const writable = openInProc(task, `self/fd/${hostFd}`, O_RDWR_CLOEXEC);
   if (writable < 0) return;
   task.call('ftruncate', writable, 0);
   task.host.writeAll(writable, text);
