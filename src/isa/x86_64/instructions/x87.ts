@@ -7,7 +7,7 @@ import { COND } from '../flags.ts';
 import { AX, Md, Menv, Mq, Mstate, Mt, Mw, type Operand, r, rw, ST0, STi, w } from '../operands.ts';
 import { from32, from64, fromInt } from '../x87/convert.ts';
 import { loadEnvironment, loadState, maskAll, storeEnvironment, storeState } from '../x87/environment.ts';
-import { initialise, note, wait } from '../x87/instruction.ts';
+import { initialise, note, tryCrossing, wait } from '../x87/instruction.ts';
 import * as st from '../x87/state.ts';
 
 const X87: InstructionOptions = { group: 'x87' };
@@ -82,8 +82,9 @@ function storeFloat(pop: boolean): (x: Emitter, dst: Operand) => void {
       x.ir.call(st.STORE_ST, [i32(x, x.register(dst)), i32(x, pop ? 1 : 0)]);
     } else if (dst.width === 't') {
       store(x, dst, st.STORE80, pop, ([sig, se]) => {
-        x.store(dst, 'i32.store16', se as Value, 8);
+        tryCrossing(x, dst, 10);
         x.store(dst, 'i64.store', sig as Value);
+        x.store(dst, 'i32.store16', se as Value, 8);
       });
     } else if (dst.width === 'd') store(x, dst, st.STORE32, pop, ([v]) => x.store(dst, 'i32.store', v as Value));
     else store(x, dst, st.STORE64, pop, ([v]) => x.store(dst, 'i64.store', v as Value));
@@ -104,8 +105,9 @@ instruction('fistp', X87, [enc('DF /3', w(Mw)), enc('DB /3', w(Md)), enc('DF /7'
 instruction('fisttp', X87, [enc('DF /1', w(Mw)), enc('DB /1', w(Md)), enc('DD /1', w(Mq))], storeInteger(st.STORE_TRUNCATED, true));
 instruction('fbstp', X87, [enc('DF /6', w(Mt))], (x, dst) => {
   store(x, dst, st.STORE_BCD, true, ([lo, hi]) => {
-    x.store(dst, 'i32.store16', hi as Value, 8);
+    tryCrossing(x, dst, 10);
     x.store(dst, 'i64.store', lo as Value);
+    x.store(dst, 'i32.store16', hi as Value, 8);
   });
 });
 

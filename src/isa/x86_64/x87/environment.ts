@@ -6,15 +6,16 @@ import type { Value } from '../../../ir/builder.ts';
 import { STATE } from '../cpu-state.ts';
 import type { Emitter } from '../emitter.ts';
 import type { Operand } from '../operands.ts';
-import { CODE_SELECTOR, DATA_SELECTOR } from './instruction.ts';
+import { CODE_SELECTOR, DATA_SELECTOR, tryCrossing } from './instruction.ts';
 import { FULL_TAGS, LOAD_CONTROL, LOAD_STATUS, LOAD_TAGS, statusWord } from './state.ts';
 
 /** Bytes of the environment: what precedes the registers in an FSAVE image. */
 const size = (x: Emitter): number => (x.insn.opSize === 16 ? 14 : 28);
 
-/** Store the environment. */
-export function storeEnvironment(x: Emitter, m: Operand): void {
+/** Store the environment; `more` bytes will follow it. */
+export function storeEnvironment(x: Emitter, m: Operand, more = 0): void {
   const { ir } = x;
+  tryCrossing(x, m, size(x) + more);
   const control = ir.stateLoad('i32.load', STATE.x87Control);
   const [tags] = ir.call(FULL_TAGS, []) as [Value];
   const word = (at: number): Value => ir.stateLoad('i32.load', at);
@@ -55,7 +56,7 @@ export function loadEnvironment(x: Emitter, m: Operand, between?: () => (top: Va
 /** FSAVE: environment and ST(0)…ST(7); the caller initialises. */
 export function storeState(x: Emitter, m: Operand): void {
   const { ir } = x;
-  storeEnvironment(x, m);
+  storeEnvironment(x, m, 80);
   const top = ir.stateLoad('i32.load', STATE.x87Top);
   for (let i = 0; i < 8; i++) {
     const at = slot(x, top, i);

@@ -33,6 +33,17 @@ export function note(x: Emitter, memory?: Operand): void {
     ir.stateStore('i32.store', DATA_SELECTOR, ir.const32(0));
   }
 }
+/**
+ * Call before storing `bytes` (at most a page) in several pieces: where they cross a page border, both pages are tried
+ * first, so that a fault leaves memory as it was.
+ */
+export function tryCrossing(x: Emitter, m: Operand, bytes: number): void {
+  const { ir } = x;
+  const first = x.address(m);
+  ir.if(ir.i32.gt_u(ir.i32.and(ir.i32.wrap_i64(first), ir.const32(0xfff)), ir.const32(0x1000 - bytes)), () => {
+    for (const at of [0, bytes - 1]) ir.atomicRmw('or', 1, ir.i64.add(first, ir.const64(at)), ir.const32(0));
+  });
+}
 /** As FNINIT; the registers keep their bytes. */
 export function initialise(ir: Builder): void {
   const zero = ir.const32(0);
