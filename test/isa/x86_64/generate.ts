@@ -29,18 +29,37 @@ export function generateCase(row: Encoding, random: Random, options: GenerateOpt
   for (let k = 0; k < 8; k++) fillVector(random, data.subarray(k * 16 + 0x1000, k * 16 + 0x1010));
   fillVectors(random, data.subarray(0x1000), 16);
   fillVectors(random, data.subarray(DATA_SIZE - 128), 16);
-  // whether an all-zero mask still faults is the processor's choice: give masked stores a good address
-  if (row.mnemonic.startsWith('maskmov')) state.gpr[7] = BigInt(DATA + 0x1400 + random.below(256));
-  return { bytes: encodeRandom(row, random, state, options), state, data };
+  const { bytes, operand } = encodeRandom(row, random, state, options);
+  if (row.options.flow === 'ret' || row.options.flow === 'indirect' || row.options.flow === 'callIndirect') {
+    // wherever the target comes from, it is in the int3 filler
+    const target = BigInt(CODE + 0x900 + random.below(256));
+    const view = new DataView(data.buffer);
+    if (row.options.flow === 'ret') view.setBigUint64(Number(state.gpr[4]) - DATA, target, true);
+    else if (operand.register === 4) return generateCase(row, random, options);
+    else if (operand.register >= 0) state.gpr[operand.register] = target;
+    else if (operand.address >= DATA && operand.address <= DATA + data.length - 8) view.setBigUint64(operand.address - DATA, target, true);
+  }
+  return { bytes, state, data };
+}
+
+/**
+ * Registers that `mnemonic` uses as a pointer without saying so. They always get a good address: the native run is in this
+ * very process, and a random one may hit its memory.
+ */
+function implicitPointers(mnemonic: string, random: Random, state: NativeState): void {
+  const pointer = (n: number, at: number): void => {
+    state.gpr[n] = BigInt(DATA + at + random.below(256));
+  };
+  if (/^(movs|cmps|lods|outs)[bwdq]?$/.test(mnemonic)) pointer(6, 0x1000);
+  if (/^(movs|cmps|stos|scas|ins)[bwdq]?$/.test(mnemonic) || mnemonic.startsWith('maskmov')) pointer(7, 0x1400);
+  if (mnemonic === 'leave' || mnemonic === 'enter') pointer(5, 0x2400);
+  if (mnemonic.startsWith('xlat')) pointer(3, 0x1000);
 }
 
 export function randomState(random: Random, options: GenerateOptions = {}): NativeState {
   const state = newState();
   for (let k = 0; k < 16; k++) state.gpr[k] = integer64(random);
-  // implicit memory operands: stack, strings
   state.gpr[4] = BigInt(DATA + 0x2000 + 8 * random.below(64));
-  if (random.chance(0.8)) state.gpr[6] = BigInt(DATA + 0x1000 + random.below(256));
-  if (random.chance(0.8)) state.gpr[7] = BigInt(DATA + 0x1400 + random.below(256));
   state.rflags = 0x202n | (BigInt(random.u32()) & 0x8d5n) | (random.chance(0.1) ? 0x400n : 0n);
   fillVectors(random, state.fx.subarray(XMM), 16);
   fillVectors(random, state.high, 16);
@@ -59,8 +78,15 @@ export function randomState(random: Random, options: GenerateOptions = {}): Nati
 
 const le = (n: number | bigint, bytes: number): number[] => Array.from({ length: bytes }, (_, k) => Number((BigInt.asUintN(64, BigInt(n)) >> BigInt(8 * k)) & 255n));
 
+export interface Encoded {
+  readonly bytes: Uint8Array;
+  /** What ModRM.rm names: a register, or (register -1) memory at `address`, which may be off by a few bytes. */
+  readonly operand: { readonly register: number; readonly address: number };
+}
 /** Encode `row` with random fields; registers in `state` are set so that a memory operand has a good address. */
-export function encodeRandom(row: Encoding, random: Random, state: NativeState, options: GenerateOptions = {}): Uint8Array {
+export function encodeRandom(row: Encoding, random: Random, state: NativeState, options: GenerateOptions = {}): Encoded {
+  implicitPointers(row.mnemonic, random, state);
+  let operand = { register: -1, address: -1 };
   const { opcode, operands, options: rowOptions } = row;
   const vex = opcode.map >= MAP_VEX;
   let rexW = opcode.w === 1;
@@ -85,6 +111,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
     if (!memory) {
       const rm = opcode.rm >= 0 ? opcode.rm : random.below(8);
       tail.push(0xc0 | (reg << 3) | rm);
+      operand = { register: rm | ((rex & 1) << 3), address: -1 };
     } else {
       const wide = operands.some((o) => ['dq', 'x', 'state', 'env', 'qq'].includes(o.width));
       let target = DATA + 0x1000 + 16 * random.below(16);
@@ -96,6 +123,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
         else if (kind === 7) target = random.pick([0x123456, 0x7fff_f000, DATA - 4]);
       } else if (!wide && kind < 8) target += random.below(16);
       const at = BigInt(target);
+      operand = { register: -1, address: target };
       address32 = random.chance(0.08);
       const noise = (v: bigint): bigint => (address32 && random.chance(0.5) ? v | (random.u64() << 32n) : v) & 0xffff_ffff_ffff_ffffn;
       const form = random.below(8);
@@ -155,7 +183,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
         tail.push(...le(DATA + 0x1000 + random.below(256), 8));
         break;
       case 'cb':
-        tail.push(random.pick([2, 16, 0xf0, 0x7f, 0x80]));
+        tail.push(random.pick([8, 16, 0xf0, 0x7f, 0x80]));
         break;
       case 'cz':
         tail.push(...le(random.pick([16, 64, 0x400, -0x200]), opSize === 16 ? 2 : 4));
@@ -194,5 +222,17 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
     const disp = ripFix - (CODE + CODE_AT + out.length);
     out.splice(modrmAt + 1, 4, ...le(disp, 4));
   }
-  return Uint8Array.from(out);
+  if (/^bt[src]?$/.test(row.mnemonic) && isMemory && opcode.digit < 0) {
+    // the bit number also chooses the address: keep it near, and out of the address registers
+    const reg = (((tail[0] as number) >> 3) & 7) | ((rex & 4) << 1);
+    const before = state.gpr[reg] as bigint;
+    state.gpr[reg] = BigInt.asUintN(64, BigInt(random.below(2048) - 1024));
+    const base = ((tail[0] as number) & 7) === 4 ? (tail[1] as number) & 7 : (tail[0] as number) & 7;
+    const index = ((tail[0] as number) & 7) === 4 ? ((tail[1] as number) >> 3) & 7 : -1;
+    if (reg === (base | ((rex & 1) << 3)) || (index >= 0 && reg === (index | ((rex & 2) << 2)))) {
+      state.gpr[reg] = before;
+      return encodeRandom(row, random, state, options);
+    }
+  }
+  return { bytes: Uint8Array.from(out), operand };
 }

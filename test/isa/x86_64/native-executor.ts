@@ -150,7 +150,7 @@ function create(): NativeExecutor {
       block.set(input.fx, B.fxIn);
       block.set(input.high, B.highIn);
       enter();
-      code.fill(0xcc, at, at + instruction.length + 7);
+      code.fill(0xcc); // all of it: the bytes may have written here
       const gpr = new BigUint64Array(16);
       for (let k = 0; k < 16; k++) gpr[k] = view.getBigUint64(B.gprOut + 8 * k, true);
       return {

@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { ENCODINGS, type Encoding } from '../../../src/isa/x86_64/declare.ts';
-import { TRAP } from '../../../src/isa/x86_64/traps.ts';
 import { generateCase, type GenerateOptions } from './generate.ts';
 import { nativeAvailable } from './native-executor.ts';
 import { Random } from './random.ts';
@@ -37,7 +36,10 @@ test('every row against the host CPU', { skip: nativeAvailable ? false : 'needs 
   let cases = 0;
   let compiled = 0;
   for (const row of ENCODINGS) {
-    if (row.options.untestable !== undefined || row.opcode.map >= 4) continue;
+    // near calls and returns are comparable after all: their targets are in the int3 filler
+    const transfers = row.options.untestable === 'transfers control' && ['call', 'callIndirect', 'indirect', 'ret'].includes(row.options.flow ?? '') && /^(FF \/[24]|E8 cz|C3|C2 iw)$/.test(row.text);
+    if (row.options.untestable !== undefined && !transfers) continue;
+    if (row.mnemonic === 'int1') continue; // hypervisors report the address before or after it
     if (!ROWS.test(`${row.mnemonic} ${row.text}`)) continue;
     const options = optionsFor(row);
     const random = new Random(SEED * 1_000_003 + row.id * 7919);
@@ -48,12 +50,16 @@ test('every row against the host CPU', { skip: nativeAvailable ? false : 'needs 
       let text: string | undefined;
       try {
         const insns = decodeAll(c.bytes);
-        if (insns[0]?.enc !== row) continue; // another row's bytes, e.g. nop for xchg eax, eax
+        const insn = insns[0];
+        if (insn?.enc !== row) continue; // another row's bytes, e.g. nop for xchg eax, eax
+        // 16-bit double shifts by more than 16: the manual leaves the result open, and processors differ
+        if (/^sh[lr]d$/.test(row.mnemonic) && insn.opSize === 16 && ((row.text.endsWith('ib') ? insn.imm : Number((c.state.gpr[1] as bigint) & 31n)) & 31) > 16) continue;
         const native = runNative(c);
         // AMD has one more MXCSR bit, which Intel refuses
         if ((native.state.fx[26] as number) & 2) continue;
-        let differences = compare(native, runInterpreted(c, insns), options.compare);
-        if (differences.length === 0 && n % WASM_EVERY === row.id % WASM_EVERY && native.exception !== TRAP.page) {
+        const interpreted = runInterpreted(c, insns);
+        let differences = compare(native, interpreted, options.compare);
+        if (differences.length === 0 && n % WASM_EVERY === row.id % WASM_EVERY && interpreted.fault !== true) {
           compiled++;
           setFlagsFromString(compiled & 1 ? '--liftoff' : '--no-liftoff');
           differences = compare(native, runWasm(c, insns), options.compare).map((d) => `WebAssembly (${compiled & 1 ? 'Liftoff' : 'TurboFan'}): ${d}`);
