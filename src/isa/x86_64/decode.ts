@@ -177,7 +177,7 @@ export class Decoder {
       prefix = rep === 0xf3 ? 2 : rep === 0xf2 ? 3 : operandPrefix ? 1 : 0;
     }
     // 90h is NOP unless REX.B makes it an exchange with r8, which the rows of 91h … 97h cover.
-    const slot = this.#slots[map === 0 && byte === 0x90 && (rex & 1) !== 0 && rep !== 0xf3 ? 0x91 : map * 256 + byte];
+    const slot = this.#slots[map === 0 && byte === 0x90 && (rex & 1) !== 0 ? 0x91 : map * 256 + byte];
     if (slot === undefined) return bad(UNDEFINED, pc, p - at);
     let modrm = -1;
     if (slot.modrm) {

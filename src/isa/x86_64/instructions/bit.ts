@@ -1,6 +1,6 @@
 /** BT BTS BTR BTC, BSF BSR, TZCNT LZCNT POPCNT, CRC32. */
 import type { Helper, Value, Var } from '../../../ir/builder.ts';
-import { GPR, RFLAGS } from '../cpu-state.ts';
+import { GPR, RFLAGS, STATUS_FLAGS } from '../cpu-state.ts';
 import { enc, type Encoding, instruction } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
 import { Eb, Ev, Gv, Gy, Ib, KIND, type Operand, r, rw, w } from '../operands.ts';
@@ -54,7 +54,10 @@ modify('bts', 'AB', 5, 'or');
 modify('btr', 'B3', 6, 'and');
 modify('btc', 'BB', 7, 'xor');
 
-/** A zero source leaves the destination as it is (AMD documents it, Intel does it) and sets only ZF. */
+/**
+ * A zero source leaves the destination as it is (AMD documents it, Intel does it) and sets ZF. Of the undefined flags AMD
+ * sets PF by the bit's number (0 for a zero source) and clears the rest.
+ */
 function scan(x: Emitter, dst: Operand, src: Operand, forward: boolean): void {
   const { ir, n, size } = x;
   const v = x.read(src);
@@ -65,17 +68,20 @@ function scan(x: Emitter, dst: Operand, src: Operand, forward: boolean): void {
   const before = ir.get(register);
   x.write(dst, place);
   ir.set(register, ir.select(zero, before, ir.get(register)));
-  x.flags.replace(RFLAGS.ZF, ir.i32.shl(zero, ir.const32(6)));
+  const { i32 } = ir;
+  const number = ir.select(zero, ir.const32(0), size === 64 ? i32.wrap_i64(place) : place);
+  const even = i32.eqz(i32.and(i32.popcnt(number), ir.const32(1)));
+  x.flags.explicit(i32.or(i32.shl(zero, ir.const32(6)), i32.shl(even, ir.const32(2))));
 }
 const SCAN_OPTIONS = { flags: 'oszapc', undefinedFlags: 'osapc' } as const;
 instruction('bsf', SCAN_OPTIONS, [enc('0F BC /r', rw(Gv), r(Ev))], (x, dst, src) => scan(x, dst, src, true));
 instruction('bsr', SCAN_OPTIONS, [enc('0F BD /r', rw(Gv), r(Ev))], (x, dst, src) => scan(x, dst, src, false));
 
 const COUNT_OPTIONS = { flags: 'oszapc', undefinedFlags: 'osap' } as const;
-/** CF: the source was 0; ZF: the result is. */
+/** CF: the source was 0; ZF: the result is. Undefined: OF stays, SF, AF, PF are cleared (AMD). */
 function countFlags(x: Emitter, v: Value, res: Value): void {
   const { ir } = x;
-  x.flags.replace(RFLAGS.CF | RFLAGS.ZF, ir.i32.or(x.isZero(v), ir.i32.shl(x.isZero(res), ir.const32(6))));
+  x.flags.replace(STATUS_FLAGS & ~RFLAGS.OF, ir.i32.or(x.isZero(v), ir.i32.shl(x.isZero(res), ir.const32(6))));
 }
 instruction('tzcnt', { ...COUNT_OPTIONS, cpuid: 'bmi1' }, [enc('F3 0F BC /r', w(Gv), r(Ev))], (x, dst, src) => {
   const v = x.read(src);

@@ -5,7 +5,7 @@ import { enc, instruction } from '../declare.ts';
 import { COND } from '../flags.ts';
 import { By, Ey, Gy, Ib, r, rw, w } from '../operands.ts';
 
-// Undefined flags of this file: AF and PF as after a logical operation (AF 0, PF by the result), as AMD leaves them.
+// Undefined flags of this file, as AMD leaves them: AF 0 (BEXTR: 1), PF and SF by the result.
 instruction('andn', { flags: 'oszapc', undefinedFlags: 'ap', cpuid: 'bmi1' }, [enc('VEX.LZ.NP.0F38 F2 /r', w(Gy), r(By), r(Ey))], (x, dst, first, second) => {
   const res = x.n.and(x.n.xor(x.read(first), x.const(-1)), x.read(second));
   x.write(dst, res);
@@ -22,7 +22,7 @@ instruction('bextr', { flags: 'oszapc', undefinedFlags: 'sap', cpuid: 'bmi1' }, 
   const mask = ir.select(n.lt_u(length, limit), n.sub(n.shl(x.const(1), length), x.const(1)), x.const(-1));
   const res = n.and(shifted, mask);
   x.write(dst, res);
-  x.flags.logic(size, res);
+  x.flags.result(size, res, ir.const32(RFLAGS.AF));
 });
 const BLS = { flags: 'oszapc', undefinedFlags: 'ap', cpuid: 'bmi1' } as const;
 instruction('blsr', BLS, [enc('VEX.LZ.NP.0F38 F3 /1', w(By), r(Ey))], (x, dst, src) => {

@@ -119,7 +119,7 @@ instruction('int', { flow: 'stop', untestable: '0x80 enters the kernel' }, [enc(
   else if (x.insn.imm === 4) x.trap(TRAP.overflow, x.nextPc);
   else x.trap(TRAP.protection);
 });
-instruction('int1', { flow: 'stop' }, [enc('F1')], (x) => x.trap(TRAP.debug, x.nextPc));
+instruction('int1', { flow: 'stop', untestable: 'hypervisors disagree about the rip reported' }, [enc('F1')], (x) => x.trap(TRAP.debug, x.nextPc));
 instruction('ud2', { flow: 'stop' }, [enc('0F 0B')], (x) => x.trap(TRAP.undefined));
 instruction('ud1', { flow: 'stop' }, [enc('0F B9 /r', r(Gv), r(Ev))], (x) => x.trap(TRAP.undefined));
 instruction('ud0', { flow: 'stop' }, [enc('0F FF /r', r(Gv), r(Ev))], (x) => x.trap(TRAP.undefined));

@@ -1,6 +1,6 @@
 /** MUL IMUL DIV IDIV. */
 import type { Helper, Value } from '../../../ir/builder.ts';
-import { RAX, RDX, RFLAGS } from '../cpu-state.ts';
+import { RAX, RDX, RFLAGS, STATUS_FLAGS } from '../cpu-state.ts';
 import { enc, instruction } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
 import { Eb, Ev, Gv, Ibs, Iz, type Operand, r, rw, w } from '../operands.ts';
@@ -114,10 +114,14 @@ export const DIVIDE_128: Helper = {
 };
 
 /**
- * Quotient in rAX (AL), remainder in rDX (AH); #DE if the divisor is 0 or the quotient too large. The flags, undefined
- * by the manual, stay as they were.
+ * Quotient in rAX (AL), remainder in rDX (AH); #DE if the divisor is 0 or the quotient too large. Of the flags, undefined
+ * by the manual, AMD sets AF, clears SF, ZF, PF and leaves CF and OF.
  */
 function divide(x: Emitter, src: Operand, signed: boolean): void {
+  divideValues(x, src, signed);
+  x.flags.replace(STATUS_FLAGS & ~CARRY_OVERFLOW, x.ir.const32(RFLAGS.AF));
+}
+function divideValues(x: Emitter, src: Operand, signed: boolean): void {
   const { ir } = x;
   const { i32, i64 } = ir;
   const size = x.size;

@@ -36,8 +36,13 @@ function flagsUnlessZero(x: Emitter, count: Value, known: number, record: () => 
 const lowBit = (x: Emitter, v: Value): Value => x.ir.i32.and(x.size === 64 ? x.ir.i32.wrap_i64(v) : v, x.ir.const32(1));
 /** CF and OF (i32, 0 or 1) in place. */
 const carryOverflow = (x: Emitter, carry: Value, overflow: Value): Value => x.ir.i32.or(carry, x.ir.i32.shl(overflow, x.ir.const32(11)));
+/** The same with AF set. */
+const shiftFlags = (x: Emitter, carry: Value, overflow: Value): Value => x.ir.i32.or(carryOverflow(x, carry, overflow), x.ir.const32(RFLAGS.AF));
+/** Whether the two top bits of a result differ. */
+const topBitsDiffer = (x: Emitter, res: Value): Value => x.ir.i32.xor(x.topBit(res), lowBit(x, x.n.shr_u(res, x.const(x.size - 2))));
 
-// Undefined flags: OF for counts other than 1 is computed as for 1, AF is 0 (both as AMD leaves them).
+// Undefined flags, as AMD (Zen) leaves them: AF is 1; OF for other counts than 1 is computed from the result as for 1: for
+// left shifts the top bit differs from CF, for right shifts the two top bits differ.
 const SHIFT_OPTIONS = { flags: 'oszapc', undefinedFlags: 'oa' } as const;
 for (const digit of [4, 6]) {
   instruction(digit === 4 ? 'shl' : 'sal', SHIFT_OPTIONS, forms(digit), (x, dst, count) => {
@@ -50,7 +55,7 @@ for (const digit of [4, 6]) {
       flagsUnlessZero(x, c, known, () => {
         // The last bit shifted out: above the narrow value, or (32, 64 bits) at size − count.
         const carry = size < 32 ? lowBit(x, n.shr_u(full, x.const(size))) : lowBit(x, n.shr_u(a, n.sub(x.const(0), c)));
-        x.flags.result(size, res, carryOverflow(x, carry, x.ir.i32.xor(carry, x.topBit(res))));
+        x.flags.result(size, res, shiftFlags(x, carry, x.ir.i32.xor(carry, x.topBit(res))));
       });
     });
   });
@@ -63,7 +68,7 @@ instruction('shr', SHIFT_OPTIONS, forms(5), (x, dst, count) => {
     x.write(dst, res);
     flagsUnlessZero(x, c, known, () => {
       const carry = lowBit(x, n.shr_u(a, n.sub(c, x.const(1, size === 64 ? 64 : 32))));
-      x.flags.result(size, res, carryOverflow(x, carry, x.topBit(a)));
+      x.flags.result(size, res, shiftFlags(x, carry, topBitsDiffer(x, res)));
     });
   });
 });
@@ -73,7 +78,7 @@ instruction('sar', SHIFT_OPTIONS, forms(7), (x, dst, count) => {
     const a = x.signed(x.read(dst));
     const res = x.trunc(n.shr_s(a, c));
     x.write(dst, res);
-    flagsUnlessZero(x, c, known, () => x.flags.result(size, res, lowBit(x, n.shr_s(a, n.sub(c, x.const(1, size === 64 ? 64 : 32))))));
+    flagsUnlessZero(x, c, known, () => x.flags.result(size, res, x.ir.i32.or(lowBit(x, n.shr_s(a, n.sub(c, x.const(1, size === 64 ? 64 : 32)))), x.ir.const32(RFLAGS.AF))));
   });
 });
 
@@ -105,7 +110,7 @@ instruction('ror', ROTATE_OPTIONS, forms(1), (x, dst, count) => {
     x.write(dst, res);
     flagsUnlessZero(x, c, known, () => {
       const carry = x.topBit(res);
-      x.flags.replace(CARRY_OVERFLOW, carryOverflow(x, carry, ir.i32.xor(carry, lowBit(x, n.shr_u(res, x.const(size - 2))))));
+      x.flags.replace(CARRY_OVERFLOW, carryOverflow(x, carry, topBitsDiffer(x, res)));
     });
   });
 });
@@ -161,12 +166,15 @@ instruction('rcr', { ...ROTATE_OPTIONS, reads: 'c' }, forms(3), (x, dst, count) 
     x.write(dst, res);
     flagsUnlessZero(x, c, known, () => {
       const carry = ir.select(still, carryIn, lowBit(x, n.shr_u(a, n.sub(k, one))));
-      x.flags.replace(CARRY_OVERFLOW, carryOverflow(x, carry, ir.i32.xor(x.topBit(res), lowBit(x, n.shr_u(res, x.const(size - 2))))));
+      x.flags.replace(CARRY_OVERFLOW, carryOverflow(x, carry, topBitsDiffer(x, res)));
     });
   });
 });
 
-/** SHLD, SHRD: OF tells whether the sign changed, AF is 0. 16 bits: counts 17 … 31 go on into a second copy of the destination. */
+/**
+ * SHLD, SHRD. 16 bits with counts 17 … 31 (undefined by the manual): as on AMD, a second copy of the source follows the
+ * first, CF is 0, and for SHLD OF too. The other undefined flags as for the plain shifts.
+ */
 function doubleShift(x: Emitter, dst: Operand, src: Operand, count: Operand, left: boolean): void {
   counted(x, count, (c, known) => {
     const { n, size, ir } = x;
@@ -184,12 +192,12 @@ function doubleShift(x: Emitter, dst: Operand, src: Operand, count: Operand, lef
       const wideA = i64.extend_i32_u(a);
       const wideB = i64.extend_i32_u(b);
       const wideC = i64.extend_i32_u(c);
-      // left: a:b:a from the top of 48 bits; right: a:b:a from the bottom.
-      const triple = i64.or(i64.or(i64.shl(wideA, ir.const64(32)), i64.shl(wideB, ir.const64(16))), wideA);
+      // left: a:b:b from the top of 48 bits; right: b:b:a from the bottom.
+      const triple = i64.or(i64.or(i64.shl(left ? wideA : wideB, ir.const64(32)), i64.shl(wideB, ir.const64(16))), left ? wideB : wideA);
       const shifted = left ? i64.shr_u(i64.shl(triple, wideC), ir.const64(32)) : i64.shr_u(triple, wideC);
       res = x.trunc(ir.i32.wrap_i64(shifted));
       const out = left ? i64.shr_u(i64.shl(triple, wideC), ir.const64(48)) : i64.shr_u(triple, i64.sub(wideC, ir.const64(1)));
-      carry = ir.i32.and(ir.i32.wrap_i64(out), ir.const32(1));
+      carry = ir.i32.and(ir.i32.wrap_i64(out), ir.i32.le_u(c, ir.const32(16)));
     } else {
       const rest = n.sub(x.const(size), c);
       // (b shifted by size - count) in two steps, for count 0
@@ -198,7 +206,11 @@ function doubleShift(x: Emitter, dst: Operand, src: Operand, count: Operand, lef
       carry = lowBit(x, left ? n.shr_u(a, rest) : n.shr_u(a, n.sub(c, one)));
     }
     x.write(dst, res);
-    flagsUnlessZero(x, c, known, () => x.flags.result(size, res, carryOverflow(x, carry, x.topBit(n.xor(a, res)))));
+    flagsUnlessZero(x, c, known, () => {
+      let overflow = left ? ir.i32.xor(carry, x.topBit(res)) : topBitsDiffer(x, res);
+      if (left && size === 16) overflow = ir.i32.and(overflow, ir.i32.le_u(c, ir.const32(16)));
+      x.flags.result(size, res, shiftFlags(x, carry, overflow));
+    });
   });
 }
 instruction('shld', SHIFT_OPTIONS, [enc('0F A4 /r ib', rw(Ev), r(Gv), r(Ib)), enc('0F A5 /r', rw(Ev), r(Gv), r(CL))], (x, dst, src, count) => doubleShift(x, dst, src, count, true));
