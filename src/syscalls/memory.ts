@@ -188,6 +188,8 @@ function movePages(
 ): number {
   if (pid !== 0 && pid !== task.process.pid) return task.call('kill', pid, 0) === -errno.ESRCH ? -errno.ESRCH : -errno.EPERM;
   const CHUNK = 4096;
+  /** Pages that could not be moved: the call's result. */
+  let left = 0;
   for (let done = 0; done < nr_pages; done += CHUNK) {
     const count = Math.min(CHUNK, nr_pages - done);
     const raw = task.memory.read(pages + 8 * done, 8 * count);
@@ -201,7 +203,12 @@ function movePages(
     const nodesAt = nodes === 0 ? 0 : task.pointer(nodes + 4 * done, 4 * count);
     const result = task.call('move_pages', 0, count, address, nodesAt, task.pointer(status + 4 * done, 4 * count), flags);
     scratch.release(mark);
-    if (result !== 0) return result;
+    if (result < 0) return result;
+    left += result;
+    // The host has every page of the guest's range mapped, if only as PROT_NONE.
+    for (let k = 0; k < count; k++) {
+      if (task.process.space.find(Number(view.getBigUint64(8 * k, true))) === undefined) task.memory.setU32(status + 4 * (done + k), -errno.EFAULT >>> 0);
+    }
   }
-  return 0;
+  return left;
 }

@@ -3,7 +3,10 @@
  * Timer identifiers are the host kernel's own: timers belong to the process, which the guest shares with us.
  */
 
-import { timerfdCreate } from '../abi/constants/time.ts';
+import { errno } from '../abi/errno.ts';
+import { timerfdCreate, timerFlags } from '../abi/constants/time.ts';
+import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
+import type { Task } from '../kernel/task.ts';
 import {
   choice, fd, flags, full, forward, int, long, partial, seconds, struct, structInOut, structOut, syscall, uint,
 } from './declare.ts';
@@ -13,6 +16,7 @@ const timespecOut = structOut('timespec', 16);
 const itimerspec = struct('itimerspec', 32);
 const itimerspecOut = structOut('itimerspec', 32);
 const clock = choice('clock');
+const { TIMER_ABSTIME } = timerFlags.values;
 const { TFD_CLOEXEC } = timerfdCreate.values;
 
 // sigev_value is opaque and SIGEV_THREAD_ID names a thread by its real id: struct sigevent needs no translation.
@@ -20,12 +24,15 @@ const { TFD_CLOEXEC } = timerfdCreate.values;
 export const timeSyscalls = [
   syscall({
     name: 'nanosleep', nr: { x86_64: 35, aarch64: 101 }, class: ['clock', 'blocks'],
-    args: { rqtp: timespec, rmtp: timespecOut }, support: full, interrupted: 'eintr', run: forward,
+    args: { rqtp: timespec, rmtp: timespecOut }, support: full, interrupted: 'eintr',
+    run: (task, { rqtp, rmtp }) => sleep(task, rqtp, rmtp, (left) => task.call('nanosleep', task.pointer(rqtp, 16), left)),
   }),
   syscall({
     name: 'clock_nanosleep', nr: { x86_64: 230, aarch64: 115 }, class: ['clock', 'blocks'],
     args: { which_clock: clock, flags: flags('timer'), rqtp: timespec, rmtp: timespecOut },
-    support: full, interrupted: 'eintr', run: forward,
+    support: full, interrupted: 'eintr',
+    run: (task, { which_clock, flags, rqtp, rmtp }) =>
+      sleep(task, rqtp, (flags & TIMER_ABSTIME) !== 0 ? 0 : rmtp, (left) => task.call('clock_nanosleep', which_clock, flags, task.pointer(rqtp, 16), left)),
   }),
   syscall({
     name: 'clock_gettime', nr: { x86_64: 228, aarch64: 113 }, class: ['clock'],
@@ -130,3 +137,17 @@ export const timeSyscalls = [
     args: { ufd: fd, otmr: itimerspecOut }, support: full, run: forward,
   }),
 ];
+
+/**
+ * Run a sleep whose remaining time goes to private memory, and from there to `rmtp` when it was interrupted. A signal
+ * that waits already ends the call before the kernel sees it: all of the time is left then.
+ */
+function sleep(task: Task, rqtp: GuestAddr, rmtp: GuestAddr, call: (left: HostAddr) => number): number {
+  if (rmtp === 0) return call(0);
+  const { at, address } = task.scratch(16);
+  const { bytes } = task.host.scratch;
+  bytes.set(task.memory.read(rqtp, 16), at);
+  const result = call(address);
+  if (result === -errno.EINTR) task.memory.write(rmtp, bytes.slice(at, at + 16));
+  return result;
+}
