@@ -170,7 +170,7 @@ export class AddressSpace {
     const anonymous = (flags & MAP_ANONYMOUS) !== 0;
     let backing: Backing | undefined;
     if (!anonymous) {
-      const file = this.#describe(hostFd);
+      const file = this.#describe(hostFd, (flags & MAP_TYPE) !== MAP_PRIVATE);
       if (typeof file === 'number') return file;
       backing = file;
       // Only files of hugetlbfs may be mapped so; the engine does not have its pages.
@@ -190,7 +190,7 @@ export class AddressSpace {
     if (anonymous && type === MAP_SHARED_VALIDATE) return -errno.EINVAL;
     const growsDown = (flags & MAP_GROWSDOWN) !== 0;
     if (growsDown && (!anonymous || shared)) return -errno.EINVAL;
-    if (anonymous && shared) backing = { kind: 'shared-anonymous', path: '/dev/zero (deleted)', dev: 0, inode: 0 };
+    if (anonymous && shared) backing = { kind: 'shared-anonymous', path: '/dev/zero (deleted)', dev: 0, inode: 0, writable: true };
     if (!anonymous && prot & PROT_EXEC && this.#mountedNoExec(hostFd)) return -errno.EPERM;
     if (this.#sealedIn(place, place + bytes)) return -errno.EPERM;
     const refusal = this.#mayGrow(bytes - this.#mappedIn(place, place + bytes), !shared && (prot & PROT_WRITE) !== 0);
@@ -578,7 +578,7 @@ export class AddressSpace {
     if (result < 0) return this.#repair(place, bytes, result);
     this.#codeGone(place, place + bytes);
     const prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0);
-    const backing: Backing = { kind: 'sysv', path: `/SYSV (shmid ${id})`, dev: 0, inode: id };
+    const backing: Backing = { kind: 'sysv', path: `/SYSV (shmid ${id})`, dev: 0, inode: id, writable: true };
     this.#list.insert({ ...anonymousMapping(place, place + bytes, prot, ''), shared: true, backing });
     return place;
   }
@@ -759,7 +759,7 @@ export class AddressSpace {
   }
 
   /** Identity of an open file, or −EBADF. */
-  #describe(hostFd: number): Backing | number {
+  #describe(hostFd: number, shared: boolean): Backing | number {
     const host = this.#host;
     const mark = host.scratch.mark();
     const at = host.scratch.alloc(144);
@@ -769,7 +769,10 @@ export class AddressSpace {
     const inode = Number(view.getBigUint64(at + 8, true));
     host.scratch.release(mark);
     if (failed < 0) return -errno.EBADF;
-    return { kind: 'file', path: this.#pathOf(hostFd), dev, inode };
+    const F_GETFL = 3;
+    const O_ACCMODE = 3;
+    const writable = shared && (host.syscall(host.nr['fcntl']!, hostFd, F_GETFL) & O_ACCMODE) !== 0;
+    return { kind: 'file', path: this.#pathOf(hostFd), dev, inode, writable };
   }
 
   #pathOf(hostFd: number): string {

@@ -15,6 +15,8 @@ export interface Backing {
   readonly path: string;
   readonly dev: number;
   readonly inode: number;
+  /** Opened for writing; only known (and only of interest) where the mapping is shared. */
+  readonly writable: boolean;
 }
 
 export interface Mapping {
@@ -83,7 +85,7 @@ function sameBacking(a: Backing | undefined, b: Backing | undefined): boolean {
   if (a === b) return true;
   return (
     a !== undefined && b !== undefined && a.kind === 'file' && b.kind === 'file' &&
-    a.dev === b.dev && a.inode === b.inode && a.path === b.path
+    a.dev === b.dev && a.inode === b.inode && a.path === b.path && a.writable === b.writable
   );
 }
 
