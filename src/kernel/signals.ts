@@ -58,7 +58,7 @@ export interface Delivery {
   readonly info: Uint8Array;
   /** Mask that rt_sigreturn is to restore. */
   readonly savedMask: bigint;
-  /** Alternate stack as sigaltstack reports it, to be stored in the frame. */
+  /** Alternate stack with the flags as they were set (not as sigaltstack reports them), to be stored in the frame. */
   readonly altstack: AltStack;
   /** Where the frame is to be put below: the top of the alternate stack, or undefined for the current stack. */
   readonly stackTop: GuestAddr | undefined;
@@ -67,7 +67,7 @@ export interface Delivery {
 export interface AltStack {
   sp: GuestAddr;
   size: number;
-  /** SS_DISABLE or SS_AUTODISARM as set; SS_ONSTACK is computed. */
+  /** As given to sigaltstack; what it reports is computed. */
   flags: number;
 }
 
@@ -157,7 +157,8 @@ export class Signals {
       this.#store(signal, { handler: handler === SIG_IGN ? SIG_IGN : SIG_DFL, flags: 0, restorer: 0, mask: 0n });
       if (handler !== SIG_IGN) this.#setHost(signal);
     }
-    this.of(task).altstack = { sp: 0, size: 0, flags: ss.SS_DISABLE };
+    const state = this.of(task);
+    state.altstack = { sp: 0, size: 0, flags: state.altstack.flags };
     this.onFaultHandlers?.(false);
   }
 
@@ -165,7 +166,7 @@ export class Signals {
   of(task: Task): TaskSignals {
     let state = this.#tasks.get(task);
     if (state === undefined) {
-      state = { mask: 0n, restoreMask: undefined, pending: [], altstack: { sp: 0, size: 0, flags: ss.SS_DISABLE }, noRestart: false, hostMask: -1n };
+      state = { mask: 0n, restoreMask: undefined, pending: [], altstack: { sp: 0, size: 0, flags: 0 }, noRestart: false, hostMask: -1n };
       this.#tasks.set(task, state);
     }
     return state;
@@ -355,17 +356,17 @@ export class Signals {
     if (mode !== 0 && mode !== ss.SS_ONSTACK && mode !== ss.SS_DISABLE) return -errno.EINVAL;
     const state = this.of(task);
     if (mode === ss.SS_DISABLE) {
-      state.altstack = { sp: 0, size: 0, flags: (wanted.flags & ss.SS_AUTODISARM) | ss.SS_DISABLE };
+      state.altstack = { sp: 0, size: 0, flags: wanted.flags };
       return 0;
     }
     if (wanted.size < MINSIGSTKSZ) return -errno.ENOMEM;
-    state.altstack = { sp: wanted.sp, size: wanted.size, flags: wanted.flags & ss.SS_AUTODISARM };
+    state.altstack = { sp: wanted.sp, size: wanted.size, flags: wanted.flags };
     return 0;
   }
 
   #push(task: Task, state: TaskSignals, signal: number, info: Uint8Array, action: SigAction): void {
     const savedMask = state.restoreMask ?? state.mask;
-    const altstack = this.altstack(task);
+    const altstack = state.altstack;
     const useAlt = (action.flags & sa.SA_ONSTACK) !== 0 && state.altstack.size > 0 && !onStack(state.altstack, task.cpu.sp);
     const stackTop = useAlt ? state.altstack.sp + state.altstack.size : undefined;
     try {
