@@ -21,14 +21,13 @@ export interface GenerateOptions {
   readonly faults?: boolean;
   /** MXCSR values to choose from. Default: 0x1f80 only. */
   readonly mxcsr?: readonly number[];
+  /** The bytes become part of a longer program: memory by absolute address only, rsp not named, no register prepared. */
+  readonly sequence?: boolean;
 }
 
 export function generateCase(row: Encoding, random: Random, options: GenerateOptions = {}): Case {
   const state = randomState(random, options);
-  const data = new Uint8Array(DATA_SIZE + 0x1000);
-  for (let k = 0; k < 8; k++) fillVector(random, data.subarray(k * 16 + 0x1000, k * 16 + 0x1010));
-  fillVectors(random, data.subarray(0x1000), 16);
-  fillVectors(random, data.subarray(DATA_SIZE - 128), 16);
+  const data = randomData(random);
   const { bytes, operand } = encodeRandom(row, random, state, options);
   if (row.options.flow === 'ret' || row.options.flow === 'indirect' || row.options.flow === 'callIndirect') {
     // wherever the target comes from, it is in the int3 filler
@@ -54,6 +53,13 @@ function implicitPointers(mnemonic: string, random: Random, state: NativeState):
   if (/^(movs|cmps|stos|scas|ins)[bwdq]?$/.test(mnemonic) || mnemonic.startsWith('maskmov')) pointer(7, 0x1400);
   if (mnemonic === 'leave' || mnemonic === 'enter') pointer(5, 0x2400);
   if (mnemonic.startsWith('xlat')) pointer(3, 0x1000);
+}
+
+export function randomData(random: Random): Uint8Array {
+  const data = new Uint8Array(DATA_SIZE + 0x1000);
+  fillVectors(random, data.subarray(0x1000), 16);
+  fillVectors(random, data.subarray(DATA_SIZE - 128), 16);
+  return data;
 }
 
 export function randomState(random: Random, options: GenerateOptions = {}): NativeState {
@@ -85,7 +91,7 @@ export interface Encoded {
 }
 /** Encode `row` with random fields; registers in `state` are set so that a memory operand has a good address. */
 export function encodeRandom(row: Encoding, random: Random, state: NativeState, options: GenerateOptions = {}): Encoded {
-  implicitPointers(row.mnemonic, random, state);
+  if (options.sequence !== true) implicitPointers(row.mnemonic, random, state);
   let operand = { register: -1, address: -1 };
   const { opcode, operands, options: rowOptions } = row;
   const vex = opcode.map >= MAP_VEX;
@@ -98,18 +104,20 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
   let rex = (rexW ? 8 : 0) | (random.chance(0.5) ? random.below(8) : 0);
   let rexNeeded = rex !== 0 || random.chance(0.2);
   const out: number[] = [];
+  const sequence = options.sequence === true;
+  const anyRegister = (): number => (sequence ? random.pick([0, 1, 2, 3, 5, 6, 7]) : random.below(8));
   if (opcode.plusR) rex &= ~6;
 
   const tail: number[] = [];
   let address32 = false;
   let ripFix = -1;
   if (opcode.modrm) {
-    let reg = opcode.digit >= 0 ? opcode.digit : random.below(8);
+    let reg = opcode.digit >= 0 ? opcode.digit : anyRegister();
     const segment = operands.find((o) => o.place === 'S');
     if (segment !== undefined) reg = random.pick([0, 3, 4, 5]);
     const memory = opcode.mod === 'memory' || (opcode.mod === 'any' && random.chance(0.5));
     if (!memory) {
-      const rm = opcode.rm >= 0 ? opcode.rm : random.below(8);
+      const rm = opcode.rm >= 0 ? opcode.rm : anyRegister();
       tail.push(0xc0 | (reg << 3) | rm);
       operand = { register: rm | ((rex & 1) << 3), address: -1 };
     } else {
@@ -126,7 +134,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
       operand = { register: -1, address: target };
       address32 = random.chance(0.08);
       const noise = (v: bigint): bigint => (address32 && random.chance(0.5) ? v | (random.u64() << 32n) : v) & 0xffff_ffff_ffff_ffffn;
-      const form = random.below(8);
+      const form = sequence ? 1 : random.below(8);
       if (form === 0) {
         tail.push((reg << 3) | 5, 0, 0, 0, 0);
         ripFix = target;
@@ -216,7 +224,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
     if (opcode.map === 2) out.push(0x38);
     if (opcode.map === 3) out.push(0x3a);
   }
-  out.push(opcode.byte + (opcode.plusR ? random.below(8) : 0), ...tail);
+  out.push(opcode.byte + (opcode.plusR ? anyRegister() : 0), ...tail);
   if (ripFix >= 0) {
     const modrmAt = out.length - tail.length;
     const disp = ripFix - (CODE + CODE_AT + out.length);

@@ -1,0 +1,88 @@
+/**
+ * Random straight-line programs against the host CPU, so that what is carried from one instruction to the next (lazy
+ * flags, partial registers, dead stores) is judged too. A failing program is shrunk to the shortest that still fails.
+ * LUNAGATE_CASES and LUNAGATE_SEED as in semantics.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { ENCODINGS, type Encoding } from '../../../src/isa/x86_64/declare.ts';
+import { type Case, encodeRandom, randomData, randomState } from './generate.ts';
+import { nativeAvailable } from './native-executor.ts';
+import { Random } from './random.ts';
+import { compare, decodeAll, describeCase, runInterpreted, runNative, runWasm } from './semantics.ts';
+
+const PROGRAMS = Number(process.env['LUNAGATE_CASES'] ?? 12) * 25;
+const SEED = Number(process.env['LUNAGATE_SEED'] ?? 1);
+
+/** Why a row cannot stand in a program, or undefined. */
+function unfit(row: Encoding): string | undefined {
+  const { options, mnemonic } = row;
+  if (options.untestable !== undefined) return options.untestable;
+  if ((options.flow ?? 'next') !== 'next') return 'transfers control';
+  if (options.rep !== undefined || /^(maskmov|xlat|leave|enter)/.test(mnemonic)) return 'memory through registers that earlier instructions change';
+  if (/^bt[src]?$/.test(mnemonic) && row.opcode.digit < 0) return 'its bit number chooses the address';
+  if (/^(popf|ldmxcsr|fxrstor|frstor|fldenv|fldcw)/.test(mnemonic)) return 'unmasks exceptions or sets TF';
+  if (/^(rcp|rsqrt)/.test(mnemonic)) return 'approximate';
+  if (/^(sh[lr]d|bextr)/.test(mnemonic)) return 'results the manual leaves open';
+  if (/^(fxsave|fnstenv|fnsave)/.test(mnemonic)) return 'stores what is not compared (instruction pointers, MXCSR mask)';
+  if (mnemonic === 'stmxcsr') return 'sticky flags are not kept';
+  if (/^(pop|push)$/.test(mnemonic) && row.operands.some((o) => o.place === 'seg')) return 'segment registers';
+  return undefined;
+}
+
+interface Program {
+  readonly insns: readonly Uint8Array[];
+  readonly start: Omit<Case, 'bytes'>;
+}
+const caseOf = (p: Program): Case => ({ ...p.start, bytes: Uint8Array.from(p.insns.flatMap((b) => [...b])) });
+
+function differences(p: Program, wasm: boolean): string[] {
+  const c = caseOf(p);
+  const insns = decodeAll(c.bytes);
+  const native = runNative(c);
+  const interpreted = runInterpreted(c, insns);
+  const found = compare(native, interpreted);
+  if (found.length > 0 || !wasm || interpreted.fault === true) return found;
+  return compare(native, runWasm(c, insns)).map((d) => `WebAssembly: ${d}`);
+}
+function shrink(p: Program, wasm: boolean): Program {
+  for (let again = true; again; ) {
+    again = false;
+    for (let k = 0; k < p.insns.length && p.insns.length > 1; k++) {
+      const fewer = { ...p, insns: p.insns.toSpliced(k, 1) };
+      if (differences(fewer, wasm).length > 0) {
+        p = fewer;
+        again = true;
+        k--;
+      }
+    }
+  }
+  return p;
+}
+
+test('random programs against the host CPU', { skip: nativeAvailable ? false : 'needs an x86-64 Linux host' }, () => {
+  const rows = ENCODINGS.filter((row) => unfit(row) === undefined && row.opcode.map < 4);
+  const integer = rows.filter((row) => row.operands.every((o) => 'EGRMZIOgprone'.includes(o.place)) && row.options.flags !== undefined);
+  const reading = rows.filter((row) => row.options.reads !== undefined);
+  const failures: string[] = [];
+  for (let n = 0; n < PROGRAMS && failures.length < 5; n++) {
+    const random = new Random(SEED * 7_368_787 + n * 104_729);
+    const state = randomState(random);
+    const length = 5 + random.below(25);
+    // half of the programs dwell on flags
+    const flags = random.chance(0.5);
+    const insns = Array.from({ length }, () => {
+      const row = flags ? random.pick(random.chance(0.4) ? reading : integer) : random.pick(rows);
+      return encodeRandom(row, random, state, { sequence: true, faults: false }).bytes;
+    });
+    const program: Program = { insns, start: { state, data: randomData(random) } };
+    const wasm = n % 4 === 0;
+    if (wasm) setFlagsFromString(n % 8 === 0 ? '--liftoff' : '--no-liftoff');
+    if (differences(program, wasm).length === 0) continue;
+    const shortest = shrink(program, wasm);
+    const c = caseOf(shortest);
+    failures.push(`program ${n}\n${describeCase(c, decodeAll(c.bytes))}\n  ${differences(shortest, wasm).join('\n  ')}`);
+  }
+  assert.equal(failures.length, 0, failures.join('\n\n'));
+});
