@@ -5,7 +5,7 @@ import { enc, instruction } from '../declare.ts';
 import { COND } from '../flags.ts';
 import { By, Ey, Gy, Ib, r, rw, w } from '../operands.ts';
 
-// Undefined flags of this file, as AMD leaves them: AF 0 (BEXTR: 1), PF and SF by the result.
+// Undefined flags of this file, as AMD leaves them: AF 0 (BEXTR: 1), PF by the result, SF of BEXTR 0.
 instruction('andn', { flags: 'oszapc', undefinedFlags: 'ap', cpuid: 'bmi1' }, [enc('VEX.LZ.NP.0F38 F2 /r', w(Gy), r(By), r(Ey))], (x, dst, first, second) => {
   const res = x.n.and(x.n.xor(x.read(first), x.const(-1)), x.read(second));
   x.write(dst, res);
@@ -22,7 +22,10 @@ instruction('bextr', { flags: 'oszapc', undefinedFlags: 'sap', cpuid: 'bmi1' }, 
   const mask = ir.select(n.lt_u(length, limit), n.sub(n.shl(x.const(1), length), x.const(1)), x.const(-1));
   const res = n.and(shifted, mask);
   x.write(dst, res);
-  x.flags.result(size, res, ir.const32(RFLAGS.AF));
+  const { i32 } = ir;
+  const low = i32.and(size === 64 ? i32.wrap_i64(res) : res, ir.const32(0xff));
+  const even = i32.eqz(i32.and(i32.popcnt(low), ir.const32(1)));
+  x.flags.explicit(i32.or(i32.or(i32.shl(x.isZero(res), ir.const32(6)), i32.shl(even, ir.const32(2))), ir.const32(RFLAGS.AF)));
 });
 const BLS = { flags: 'oszapc', undefinedFlags: 'ap', cpuid: 'bmi1' } as const;
 instruction('blsr', BLS, [enc('VEX.LZ.NP.0F38 F3 /1', w(By), r(Ey))], (x, dst, src) => {

@@ -173,7 +173,7 @@ instruction('rcr', { ...ROTATE_OPTIONS, reads: 'c' }, forms(3), (x, dst, count) 
 
 /**
  * SHLD, SHRD. 16 bits with counts 17 … 31 (undefined by the manual): as on AMD, a second copy of the source follows the
- * first, CF is 0, and for SHLD OF too. The other undefined flags as for the plain shifts.
+ * first and CF is 0; SHLD's OF is CF from count 16 on. The other undefined flags as for the plain shifts.
  */
 function doubleShift(x: Emitter, dst: Operand, src: Operand, count: Operand, left: boolean): void {
   counted(x, count, (c, known) => {
@@ -207,8 +207,9 @@ function doubleShift(x: Emitter, dst: Operand, src: Operand, count: Operand, lef
     }
     x.write(dst, res);
     flagsUnlessZero(x, c, known, () => {
-      let overflow = left ? ir.i32.xor(carry, x.topBit(res)) : topBitsDiffer(x, res);
-      if (left && size === 16) overflow = ir.i32.and(overflow, ir.i32.le_u(c, ir.const32(16)));
+      let top = left ? x.topBit(res) : topBitsDiffer(x, res);
+      if (left && size === 16) top = ir.i32.and(top, ir.i32.lt_u(c, ir.const32(16)));
+      const overflow = left ? ir.i32.xor(carry, top) : top;
       x.flags.result(size, res, shiftFlags(x, carry, overflow));
     });
   });

@@ -103,8 +103,11 @@ instruction('enter', { d64: true }, [enc('C8 iw ib', r(Iw), r(Ib))], (x) => {
     sp = i64.sub(sp, ir.const64(bytes));
     x.storeInt(sp, x.narrow(frame, 64, size), size);
   }
+  const top = i64.sub(sp, ir.const64(insn.imm));
+  // The processor makes sure that the new top of the stack can be written; an OR with 0 changes nothing.
+  if (insn.imm !== 0) ir.set(ir.temp('i32'), ir.atomicRmw('or', 1, top, ir.const32(0)));
   x.setGpr(5, x.narrow(frame, 64, size), size);
-  ir.set(RSP, i64.sub(sp, ir.const64(insn.imm)));
+  ir.set(RSP, top);
 });
 
 instruction('clc', { flags: 'c' }, [enc('F8')], (x) => x.flags.replace(RFLAGS.CF, x.ir.const32(0)));
