@@ -4,7 +4,8 @@
  *
  * Invariants:
  * - Rows that share an opcode byte agree on having a ModRM byte, so its presence is known before the row is.
- * - The most specific row wins: fixed ModRM byte before digit, mandatory prefix before none, W given before not.
+ * - The most specific row wins: mandatory prefix before none (F2 0F 38 F0 is CRC32, not MOVBE), fixed ModRM byte before
+ *   memory- or register-only before digit, W given before not.
  */
 import type { Flow } from '../../ir/frontend.ts';
 import { ENCODINGS, Encoding, enc, type InstructionOptions } from './declare.ts';
@@ -325,7 +326,7 @@ function bad(row: Encoding, pc: number, length: number): Insn {
 const read32 = (b: Uint8Array, p: number): number => (b[p] as number) | ((b[p + 1] as number) << 8) | ((b[p + 2] as number) << 16) | ((b[p + 3] as number) << 24);
 
 function specificity(o: Opcode): number {
-  return (o.rm >= 0 ? 32 : 0) + (o.mod !== 'any' ? 16 : 0) + (o.digit >= 0 ? 8 : 0) + (o.prefix >= 0 ? 4 : 0) + (o.w >= 0 ? 2 : 0) + (o.l >= 0 ? 1 : 0);
+  return (o.prefix >= 0 ? 32 : 0) + (o.rm >= 0 ? 16 : 0) + (o.mod !== 'any' ? 8 : 0) + (o.digit >= 0 ? 4 : 0) + (o.w >= 0 ? 2 : 0) + (o.l >= 0 ? 1 : 0);
 }
 function matches(o: Opcode, prefix: number, w: number, l: number, modrm: number): boolean {
   if (o.prefix >= 0 && o.prefix !== prefix) return false;

@@ -101,7 +101,6 @@ instruction('nop', {}, [enc('90'), enc('0F 1F /r', Ev), ...[0x19, 0x1a, 0x1b, 0x
 instruction('pause', {}, [enc('F3 90')], nothing);
 instruction('endbr64', {}, [enc('F3 0F 1E FA')], nothing);
 instruction('endbr32', {}, [enc('F3 0F 1E FB')], nothing);
-instruction('fnop', { group: 'x87' }, [enc('D9 D0')], nothing);
 for (const [name, row] of [['prefetchnta', '0F 18 /0'], ['prefetcht0', '0F 18 /1'], ['prefetcht1', '0F 18 /2'], ['prefetcht2', '0F 18 /3'], ['prefetch', '0F 0D /0'], ['prefetchw', '0F 0D /1'], ['prefetchwt1', '0F 0D /2'], ['prefetch', '0F 0D /3'], ['prefetch', '0F 0D /4'], ['prefetch', '0F 0D /5'], ['prefetch', '0F 0D /6'], ['prefetch', '0F 0D /7']] as const) instruction(name, {}, [enc(row, Mb)], nothing);
 // 0F 18 /0 … /3 on a register is a NOP too.
 instruction('nop', {}, [0, 1, 2, 3].map((d) => enc(`0F 18 /${d}`, Rv)), nothing);
