@@ -38,6 +38,8 @@ export interface ApiContext {
 /** More would only fill the Lua state: such a length is a mistake. */
 const MAX_BYTES = 64 << 20;
 const DEFAULT_STRING = 4096;
+/** lua_State.allowhook: after the object header (next, tt, marked) and the status byte. Lua restores it itself. */
+const ALLOW_HOOK = 7;
 const CLOCK_REALTIME = 0;
 const CLOCK_PROCESS_CPUTIME_ID = 2;
 
@@ -226,6 +228,13 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
       return 1;
     },
 
+    /** Let the instruction counter run although a finalizer is being run. */
+    countInFinalizer: (L) => {
+      const { vm } = context();
+      vm.bytes[L + ALLOW_HOOK] = 1;
+      return 0;
+    },
+
     /** package.searchers entry for the rules directories. */
     searchRules: (L) => {
       const { vm, directory } = context();
@@ -235,7 +244,7 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
         vm.pushText(L, found.join('\n\t'));
         return 1;
       }
-      const failure = vm.load(L, found.source, `@${found.path}`, false);
+      const failure = vm.load(L, found.source, `@${found.path}`, true);
       if (failure !== undefined) {
         vm.pushText(L, `error loading module '${name}' from file '${found.path}':\n\t${failure.message}`);
         vm.x.lua_error(L);
@@ -281,7 +290,7 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
  * directories first and tells which script uses what; `os.clock`, error numbers and buffering are the host's.
  */
 export const prelude = `
-local searchRules, noteModule, linuxErrno, clock = ...
+local searchRules, noteModule, linuxErrno, clock, countInFinalizer = ...
 local searchers = package.searchers
 searchers[4], searchers[3] = nil, nil
 table.insert(searchers, 2, searchRules)
@@ -292,6 +301,24 @@ function require(name)
 end
 os.clock = clock
 shared = {}
+-- Lua switches hooks off in finalizers: one that loops could not be stopped.
+local wrapped = setmetatable({}, { __mode = 'k' })
+local function watch(metatable)
+  local finalizer = type(metatable) == 'table' and rawget(metatable, '__gc')
+  if type(finalizer) ~= 'function' or wrapped[finalizer] then return end
+  local function counted(object)
+    countInFinalizer()
+    return finalizer(object)
+  end
+  wrapped[counted] = true
+  rawset(metatable, '__gc', counted)
+end
+for library, setmetatable in pairs { [_G] = setmetatable, [debug] = debug.setmetatable } do
+  function library.setmetatable(value, metatable)
+    watch(metatable)
+    return (setmetatable(value, metatable))
+  end
+end
 local function results(value, message, code, ...)
   if value == nil and math.type(code) == 'integer' then return value, message, linuxErrno(code), ... end
   return value, message, code, ...

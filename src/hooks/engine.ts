@@ -205,7 +205,7 @@ export class HookEngine implements Interceptor {
     this.#ran = false;
     this.#depth++;
     try {
-      const hot = this.#depth === 1 && (++this.#calls === OPTIMISE_AFTER || this.#optimising > 0);
+      const hot = this.#depth === 1 && (++this.#calls === OPTIMISE_AFTER || this.#optimising > 0) && LuaVm.canOptimise;
       const result = hot ? this.#optimise(script, frame) : this.#handle(script, frame);
       if (result !== undefined) return result;
       if (this.#ran) return this.#ranResult;
@@ -254,6 +254,8 @@ export class HookEngine implements Interceptor {
       const failure =
         status === WRONG_RESULT ? { message: `${script.path}: ${describeResult(vm, lane.L)}`, traceback: '' } : vm.takeFailure(lane.L, status);
       vm.x.lua_settop(lane.L, 2);
+      // Library buffers ask for memory without a collection when there is none: have one now, for the next call.
+      if (failure.message.endsWith('not enough memory')) this.#lua?.collect();
       this.#report(script, failure);
     } catch (error) {
       this.#report(script, this.#recover(error));
@@ -345,7 +347,8 @@ export class HookEngine implements Interceptor {
       }
       return script.environment !== 0;
     }
-    let failure: LuaFailure | undefined;
+    let failure: LuaFailure;
+    let unreadable = false;
     try {
       const { source } = this.#directory.read(file);
       if (script.environment !== 0 && !script.modulesChanged && script.source?.equals(source)) {
@@ -371,13 +374,18 @@ export class HookEngine implements Interceptor {
       failure = loaded;
     } catch (error) {
       if (!(error instanceof RuleFileError)) {
-        script.failed = file.identity;
+        // Not to be tried again as it is, unless it was the call it made that went another way.
+        if (error !== this.#escaping) script.failed = file.identity;
         throw error;
       }
+      // Gone since the scan: the event that says so is on its way.
+      if (error.missing) return script.environment !== 0;
       failure = { message: error.message, traceback: '' };
+      unreadable = true;
     }
     script.failed = file.identity;
-    if (script.settled) {
+    script.withheld = undefined;
+    if (script.settled || unreadable) {
       this.#report(script, failure);
     } else {
       script.withheld = { failure, since: Date.now() };
@@ -461,7 +469,6 @@ export class HookEngine implements Interceptor {
       if (script === undefined) continue;
       script.environment = 0;
       script.source = undefined;
-      script.failed = undefined;
       script.modules.clear();
     }
   }

@@ -193,11 +193,15 @@ export class LuaVm {
     this.#bridge = bridge;
   }
 
-  /** Have what is compiled from now on (functions are, at their first call) optimised, or again not. */
+  /**
+   * Whether `optimise` can be used. With inlining on, V8 14 aborts the process when a function is to be optimised
+   * that has no call counts from baseline code; the flag can only be set for the whole process.
+   */
+  static readonly canOptimise = process.execArgv.includes('--no-wasm-inlining');
+
+  /** Have functions that are compiled from now on (each is, at its first call) optimised, or again not. */
   static optimising(on: boolean): void {
     setFlagsFromString(on ? '--no-liftoff' : '--liftoff');
-    // Inlining wants call counts from baseline code, which functions compiled straight away have not; V8 aborts.
-    if (!process.execArgv.includes('--no-wasm-inlining')) setFlagsFromString(on ? '--no-wasm-inlining' : '--wasm-inlining');
   }
 
   /**

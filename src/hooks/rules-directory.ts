@@ -28,7 +28,14 @@ export interface OpenDirectory {
   readonly fd: number;
 }
 
-export class RuleFileError extends Error {}
+export class RuleFileError extends Error {
+  /** There is no such file. */
+  readonly missing: boolean;
+  constructor(message: string, missing = false) {
+    super(message);
+    this.missing = missing;
+  }
+}
 
 /** What happened since the last `drain`. */
 export interface Changes {
@@ -231,7 +238,7 @@ export class RulesDirectory {
    */
   read(file: RuleFile): { source: Buffer; identity: Identity } {
     const result = this.#readAt(file.directory.fd, `${file.name}.lua`);
-    if (typeof result === 'string') throw new RuleFileError(`${file.path}: ${result}`);
+    if (typeof result === 'string') throw new RuleFileError(`${file.path}: ${result}`, result === reason(-errno.ENOENT));
     return result;
   }
 

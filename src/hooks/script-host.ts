@@ -59,7 +59,7 @@ export class ScriptHost {
 
   #callPrelude(): LuaFailure | undefined {
     const { vm } = this;
-    const names = ['searchRules', 'noteModule', 'linuxErrno', 'clock'];
+    const names = ['searchRules', 'noteModule', 'linuxErrno', 'clock', 'countInFinalizer'];
     for (const name of names) vm.pushFunction(vm.L, name);
     return vm.call(vm.L, names.length, 0, 'handler');
   }
@@ -82,7 +82,7 @@ export class ScriptHost {
   load(L: LuaState, source: Uint8Array, chunk: string): number | LuaFailure {
     const { vm } = this;
     const { x } = vm;
-    const failure = vm.load(L, source, chunk, false);
+    const failure = vm.load(L, source, chunk, true);
     if (failure !== undefined) return failure;
     x.lua_createtable(L, 0, 4);
     x.lua_pushvalue(L, -1);
@@ -106,6 +106,13 @@ export class ScriptHost {
 
   release(ref: number): void {
     this.vm.x.luaL_unref(this.vm.L, REGISTRY, ref);
+  }
+
+  /** Free what no script refers to any more. */
+  collect(): void {
+    const { x, L } = this.vm;
+    x.lua_rawgeti(L, REGISTRY, BigInt(this.#collect));
+    this.vm.call(L, 0, 0, 'handler');
   }
 
   /** The next `require` of this module loads it again. */

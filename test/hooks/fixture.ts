@@ -136,6 +136,12 @@ export class Fixture {
     }
   }
 
+  /** Let more time pass than the engine takes two moments to be the same (10 µs). */
+  pause(): void {
+    const end = performance.now() + 0.05;
+    while (performance.now() < end);
+  }
+
   /** Remove the directory. */
   [Symbol.dispose](): void {
     this.engine.close();
