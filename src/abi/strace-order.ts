@@ -28,7 +28,9 @@ export const straceViews: Readonly<Record<string, StraceView>> = {
   access: { order: ['R_OK', 'W_OK', 'X_OK'], zero: 'F_OK', unknown: '?_OK' },
   mode: { unknown: 'S_' },
   prot: { zero: 'PROT_NONE', unknown: 'PROT_' },
-  mmap: { unknown: 'MAP_' },
+  mmap: { unknown: 'MAP_', zero: 'MAP_FILE' },
+  reboot_magic1: { unknown: 'LINUX_REBOOT_MAGIC_' },
+  reboot_magic2: { unknown: 'LINUX_REBOOT_MAGIC_' },
   at: { unknown: 'AT_' },
   at_fdcwd: { unknown: 'AT_' },
   whence: { unknown: 'SEEK_' },
@@ -39,6 +41,13 @@ export const straceViews: Readonly<Record<string, StraceView>> = {
   sigaction: {
     order: ['SA_RESTORER', 'SA_ONSTACK', 'SA_RESTART', 'SA_NODEFER', 'SA_RESETHAND', 'SA_SIGINFO', 'SA_NOCLDSTOP', 'SA_NOCLDWAIT'],
     unknown: 'SA_',
+  },
+  timerfd_create: { order: ['TFD_CLOEXEC', 'TFD_NONBLOCK'] },
+  termios_lflag: {
+    order: [
+      'ISIG', 'ICANON', 'XCASE', 'ECHO', 'ECHOE', 'ECHOK', 'ECHONL', 'NOFLSH', 'IEXTEN', 'ECHOCTL', 'ECHOPRT', 'ECHOKE', 'FLUSHO', 'PENDIN',
+      'TOSTOP', 'EXTPROC',
+    ],
   },
   wait: { order: ['WNOHANG', 'WSTOPPED', 'WEXITED', 'WCONTINUED', 'WNOWAIT'], rename: { WUNTRACED: 'WSTOPPED' }, unknown: 'W' },
 };

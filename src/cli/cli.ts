@@ -1,8 +1,7 @@
 /** The command: from an invocation to an exit status. Prints help, version and the errors of starting a program. */
 
 import { writeSync } from 'node:fs';
-import { ExecError } from '../loader/exec-error.ts';
-import { findProgram, NotFound } from './find-program.ts';
+import { findProgram } from './find-program.ts';
 import { type Invocation, toBytes } from './invocation.ts';
 import { type Command, helpText, parseCommandLine, type RunOptions, UsageError } from './options.ts';
 import { VERSION } from './version.ts';
@@ -11,7 +10,7 @@ import { VERSION } from './version.ts';
 const WRONG_USE = 125;
 
 export interface Services {
-  /** Runs the program and returns its exit status, or does not return. Throws ExecError if it cannot be run. */
+  /** Runs the program and returns its exit status, or does not return. Throws an Error with an `exitStatus` if it cannot. */
   run(options: RunOptions): Promise<number>;
   syscallHelp(): Promise<string>;
   print(descriptor: 1 | 2, text: string): void;
@@ -39,10 +38,20 @@ export async function main(invocation: Invocation, services: Services): Promise<
     const program = findProgram(command.program, invocation.env);
     return await services.run({ ...command.options, program: toBytes(program) });
   } catch (error) {
-    if (!(error instanceof ExecError || error instanceof NotFound)) throw error;
-    complain(error.message);
-    return error.exitStatus;
+    const status = statusOf(error);
+    if (status === undefined) throw error;
+    complain((error as Error).message);
+    return status;
   }
+}
+
+/**
+ * Errors meant for the user carry the exit status they call for (ExecError, NotFound, LogFileError, …); any other
+ * is a fault of the engine and keeps its stack trace.
+ */
+function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error && 'exitStatus' in error)) return undefined;
+  return typeof error.exitStatus === 'number' ? error.exitStatus : undefined;
 }
 
 /** All of `text` to a descriptor, whatever it is (a full pipe that does not block included). */

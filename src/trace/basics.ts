@@ -1,7 +1,7 @@
 /** The small things many calls print: identifiers, times, signals, modes, devices, string lists, buffers. */
 
 import { NSIG, SIGRTMIN, signalName, signo } from '../abi/signals.ts';
-import { address, bytesOf, type Call, hex, i64, octal, type Text, u64, untilNul, viewOf, word } from './call.ts';
+import { address, bytesOf, type Call, hex, i64, octal, type Text, u64, untilNul, word } from './call.ts';
 import { flagsText } from './constants.ts';
 import { quote, quoteCut, STRING_LIMIT } from './quote.ts';
 
@@ -148,24 +148,20 @@ function shortSignal(n: number): string {
 }
 
 /** `[INT CHLD]`; the complement with `~` where most are set. */
-export function sigset(mask: bigint, bytes = 8): string {
-  const total = Math.min(NSIG, bytes * 8);
+export function sigset(mask: bigint): string {
   const list: number[] = [];
-  for (let n = 1; n <= total; n++) if (((mask >> BigInt(n - 1)) & 1n) === 1n) list.push(n);
-  if (list.length < (total * 2) / 3) return `[${list.map(shortSignal).join(' ')}]`;
+  for (let n = 1; n <= NSIG; n++) if (((mask >> BigInt(n - 1)) & 1n) === 1n) list.push(n);
+  if (list.length < (NSIG * 2) / 3) return `[${list.map(shortSignal).join(' ')}]`;
   const rest: number[] = [];
-  for (let n = 1; n <= total; n++) if (!list.includes(n)) rest.push(n);
+  for (let n = 1; n <= NSIG; n++) if (!list.includes(n)) rest.push(n);
   return `~[${rest.map(shortSignal).join(' ')}]`;
 }
 
 export function sigsetAt(call: Call, addr: number, bytes: number): string {
   if (addr === 0) return 'NULL';
-  const length = Math.min(Math.max(bytes, 0), 8);
-  const read = call.bytes(addr, length);
-  if (read === undefined) return address(addr);
-  const word = new Uint8Array(8);
-  word.set(read);
-  return sigset(u64(viewOf(word), 0), length);
+  // Of any other size the kernel takes none.
+  const view = bytes === 8 ? call.view(addr, 8) : undefined;
+  return view === undefined ? address(addr) : sigset(u64(view, 0));
 }
 
 /** wait status. */

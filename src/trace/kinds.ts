@@ -1,7 +1,7 @@
 /** How an argument is printed when all that is known of it is its declared type. */
 
 import type { Syscall, ValueType } from '../syscalls/declare.ts';
-import { array, buffer, dirfd, id, path, sigsetAt, signal, string, stringList } from './basics.ts';
+import { array, buffer, device, dirfd, id, path, sigsetAt, signal, string, stringList } from './basics.ts';
 import { address, type Call, hex, octal, type Text } from './call.ts';
 import { quoteCut, STRING_LIMIT } from './quote.ts';
 import { iovecs, sockaddr } from './sockets.ts';
@@ -31,7 +31,7 @@ function plainText(call: Call, k: number, type: ValueType): string {
     case 'mode':
       return octal(call.uint(k) & 0xffff);
     case 'dev':
-      return hex(call.uint(k));
+      return device(BigInt(call.uint(k)));
     case 'signal':
       return signal(call.int(k));
     case 'flags':
@@ -125,6 +125,7 @@ function arrayText(call: Call, addr: number, type: ValueType, count: number): Te
   // A scalar's printer puts it in brackets of its own.
   const one = (view: DataView): string => print(view, call).replace(/^\[(.*)\]$/, '$1');
   const all = (n: number): string => array(call, addr, n, type.size, one);
+  if (type.elements > 0) return type.direction === 'out' ? () => (call.failed ? address(addr) : all(type.elements)) : all(type.elements);
   if (type.direction !== 'out') return all(count);
   return () => (call.failed ? address(addr) : all(Math.min(count, Number(call.result))));
 }

@@ -24,7 +24,7 @@ export function escape(bytes: Uint8Array): string {
     else {
       const next = bytes[i + 1];
       const digits = byte.toString(8);
-      text += `\\${next !== undefined && next >= 0x30 && next <= 0x39 ? digits.padStart(3, '0') : digits}`;
+      text += `\\${next !== undefined && next >= 0x30 && next <= 0x37 ? digits.padStart(3, '0') : digits}`;
     }
   }
   return text;

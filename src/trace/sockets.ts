@@ -28,7 +28,7 @@ export function sockaddrBytes(bytes: Uint8Array): string {
   if (family === AF_INET && bytes.length >= 8)
     return `{${head}, sin_port=htons(${view.getUint16(2)}), sin_addr=inet_addr("${[...bytes.subarray(4, 8)].join('.')}")}`;
   if (family === AF_INET6 && bytes.length >= 24) {
-    const scope = bytes.length >= 28 && u32(view, 24) !== 0 ? `, sin6_scope_id=${u32(view, 24)}` : '';
+    const scope = bytes.length >= 28 ? `, sin6_scope_id=${u32(view, 24)}` : '';
     return `{${head}, sin6_port=htons(${view.getUint16(2)}), sin6_flowinfo=htonl(${view.getUint32(4)}), inet_pton(AF_INET6, "${ipv6(bytes.subarray(8, 24))}", &sin6_addr)${scope}}`;
   }
   if (family === AF_NETLINK && bytes.length >= 12) return `{${head}, nl_pid=${i32(view, 4)}, nl_groups=${hex8(u32(view, 8))}}`;

@@ -413,6 +413,58 @@ describe('waiting for readiness', () => {
   ]);
 });
 
+describe('rarer calls', () => {
+  agree('files', [
+    call('epoll_create', 5), call('eventfd', 3), call('inotify_init'), call('fchown', 99, 0, 0), call('fdatasync', 99),
+    call('fgetxattr', 99, str('user.x'), room(8), 8), call('flistxattr', 99, room(8), 8), call('fremovexattr', 99, str('user.x')),
+    call('fsetxattr', 99, str('user.x'), utf('value'), 5, 2), call('futimesat', CWD, str('/nope'), words(1, 2, 3, 4)),
+    call('utime', str('/nope'), words(1700000000, 5)), call('utimes', str('/nope'), words(1700000000, 5, 0, 7)),
+    call('utime', str('/nope'), 0), call('utimes', str('/nope'), 0),
+    call('name_to_handle_at', CWD, str('/nope'), none, none, 0), call('renameat', CWD, str('/nope'), CWD, str('/nope2')),
+    call('preadv2', 99, words(room(4), 4), 1, 5, 0, 8), call('pwritev', 99, words(utf('one'), 3), 1, 5, 0),
+    call('readahead', 99, 0, 10), call('splice', 98, 0, 99, 0, 10, 2), call('splice', 98, words(5), 99, 0, 10, 0),
+    call('tee', 98, 99, 10, 2), call('vmsplice', 99, words(utf('one'), 3), 1, 8), call('sync_file_range', 99, 0, 10, 2), call('syncfs', 99),
+    call('chroot', str('/nope')), call('pivot_root', str('/nope'), str('/nope2')),
+    call('mount', str('a'), str('/nope'), str('tmpfs'), 7, str('size=1')), call('mount', 0, str('/nope'), 0, 0x1000, 0),
+    call('umount2', str('/nope'), 2), call('swapon', str('/nope'), 0x8001), call('swapoff', str('/nope')), call('acct', str('/nope')),
+    call('quotactl', 0, str('/nope'), 0, 0), call('sendfile', 98, 99, words(7), 10), call('lseek', 99, 1, 1),
+    call('name_to_handle_at', 99, 0, 0, 0, 0x1000), call('fanotify_init', 0xff000000, 2), call('fanotify_mark', 99, 1, 2, CWD, str('/nope')),
+    call('fanotify_mark', 99, 0x80, 0, CWD, 0), call('signalfd', -1, words(2), 8), 
+    call('open_tree', CWD, str('/nope'), 1), call('move_mount', CWD, str('/nope'), CWD, str('/n'), 4), call('fsopen', str('nofs'), 1),
+    call('fsmount', 99, 1, 1), call('fspick', CWD, str('/nope'), 1), call('fsconfig', 99, 6, 0, 0, 0),
+    call('listxattr', 0, room(4), 0), call('llistxattr', str('/nope'), room(4), 4), call('lgetxattr', str('/nope'), str('user.a'), 0, 0),
+    call('lsetxattr', str('/nope'), str('user.a'), utf('\x00\x01'), 2, 0), call('lremovexattr', str('/nope'), str('user.a')),
+  ]);
+  agree('processes', [
+    call('getpriority', 9, 1), call('getsid', 999999), call('setfsuid', -1), call('setfsgid', -1), call('setgroups', 100000, ints(1)),
+    call('setregid', -1, -1), call('setresgid', -1, -1, -1), call('setgid', -1), call('setuid', -1),
+    call('setdomainname', none, 5), call('sethostname', none, 5), call('sched_get_priority_min', 2),
+    call('sched_rr_get_interval', 0, room(16)), call('sched_setparam', 0, ints(5)), call('sched_setscheduler', 0, 0x40000002, ints(1)),
+    call('kcmp', 1, 2, 0, 3, 4), call('capset', concat(ints(0x12345, 0)), none), call('unshare', 0x12), call('setns', 99, 0x40000000),
+    call('ioprio_get', 1, 0), call('ioprio_set', 9, 0, 0x4004), call('process_vm_readv', 999999, words(room(4), 4), 1, words(0x1000, 4), 1, 0),
+    call('process_vm_writev', 999999, words(utf('abcd'), 4), 1, words(0x1000, 4), 1, 0), call('pidfd_open', 999999, 0),
+    call('pidfd_send_signal', 99, 9, 0, 0), call('pidfd_getfd', 99, 1, 0), call('seccomp', 2, 0, ints(0x7fff0000)), call('ptrace', 99, 0, 0, 0),
+    call('rt_sigqueueinfo', 999999, 10, concat(ints(10, 0, -1, 0, 5, 6, 7, 0), room(96))),
+    call('rt_tgsigqueueinfo', 999999, 999999, 10, concat(ints(10, 0, -1, 0, 5, 6, 7, 0), room(96))),
+    call('rt_sigsuspend', words(0), 4), call('get_robust_list', 0, room(8), room(8)), call('timer_getoverrun', 99),
+    call('clock_settime', 1, words(1, 2)), call('settimeofday', none, 0), call('syslog', 99, none, 5), call('reboot', 1, 2, 3, 0),
+    call('clone3', words(0x100, 0, 0, 0, 17, 0, 0, 0), 4), call('clone3', words(0x1381800, 5, 6, 7, 17, 8, 9, 10), 64), call('clone3', words(0x800, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), 88), call('execveat', CWD, str('/nope'), words(str('a'), 0), words(0), 0x100),
+  ]);
+  agree('memory and ipc', [
+    call('mlockall', 99), call('munlockall'), call('remap_file_pages', 1, 4096, 0, 0, 0), call('pkey_alloc', 9, 1), call('pkey_free', 99),
+    call('pkey_mprotect', 1, 4096, 1, 5), call('mbind', 1, 4096, 99, 0, 0, 0), call('get_mempolicy', 0, 0, 0, 0, 99), call('set_mempolicy', 99, 0, 0),
+    call('memfd_secret', 99), call('shmat', 999999, 0, 0o10000), call('shmdt', 0x1000), call('semget', 0, 1, 0o600), call('semctl', 999999, 0, 0, 0),
+    call('semop', 999999, bytes([0, 0, 0xff, 0xff, 0, 0x10]), 1), call('semtimedop', 999999, bytes([0, 0, 1, 0, 0, 0]), 1, words(1, 0)),
+    call('msgget', 0x1234, 0o600), call('msgsnd', 999999, concat(words(5), utf('text')), 4, 0o4000), call('msgrcv', 999999, room(20), 10, 5, 0o10000),
+    call('msgctl', 999999, 0, 0), call('mq_open', str('nope'), 0o102, 0o600, 0), call('mq_unlink', str('nope')), call('madvise', 1, 4096, 99),
+    call('io_setup', 0, room(8)), call('io_destroy', 0), call('io_uring_setup', 0, none), call('io_uring_enter', 99, 1, 0, 1, 0, 0),
+    call('io_uring_register', 99, 1, 0, 0), call('userfaultfd', 99), call('perf_event_open', none, 0, -1, -1, 8), call('keyctl', 99, 1, 2, 3, 4),
+    call('add_key', str('user'), str('desc'), none, 5, -2), call('request_key', str('user'), str('desc'), 0, 0), call('bpf', 99, none, 4),
+    call('landlock_create_ruleset', 0, 0, 1), call('modify_ldt', 0, none, 16), call('ioperm', 0, 0, 0), call('iopl', 9),
+    call('process_madvise', 99, words(0x1000, 4), 1, 4, 0), call('futex_waitv', none, 0, 0, 0, 0), call('getdents', 99, room(100), 100), call('ustat', 1, none),
+  ]);
+});
+
 test('numbers without a call', () => {
   const { strace, ours } = compare([{ nr: 999, args: [1, 0, -1, 0x7fff, 5, 6] }]);
   assert.deepEqual(ours, strace);

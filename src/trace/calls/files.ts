@@ -1,7 +1,7 @@
 /** open, fcntl, ioctl, stat and their relatives. */
 
 import { address, type Call, hex, i32, i64, octal, type Text, u16, u64 } from '../call.ts';
-import { dateText, device, dirfd, fileMode, path, scalar } from '../basics.ts';
+import { dateText, device, dirfd, fileMode, path, scalar, timeval } from '../basics.ts';
 import { choiceName, choiceText, flagsText } from '../constants.ts';
 import { argumentText } from '../kinds.ts';
 import { quote, quoteCut, STRING_LIMIT } from '../quote.ts';
@@ -92,8 +92,15 @@ function argumentSignal(value: number): string {
   return value === 0 ? '0' : choiceText('signal', value);
 }
 
+/** Where a number has several names, strace's choice. */
+const preferred: Readonly<Record<number, string>> = { 0x541b: 'FIONREAD' };
+
+function ioctlName(code: number): string | undefined {
+  return preferred[code] ?? choiceName('ioctl', code);
+}
+
 function ioctlCommand(code: number): string {
-  const name = choiceName('ioctl', code);
+  const name = ioctlName(code);
   if (name !== undefined) return name;
   const directions = ['_IOC_NONE', '_IOC_WRITE', '_IOC_READ', '_IOC_READ|_IOC_WRITE'];
   return `_IOC(${directions[code >>> 30]}, ${hex((code >>> 8) & 0xff)}, ${hex(code & 0xff)}, ${hex((code >>> 16) & 0x3fff)})`;
@@ -101,7 +108,7 @@ function ioctlCommand(code: number): string {
 
 function ioctlArgument(call: Call): Text | undefined {
   const arg = call.at(2);
-  const name = choiceName('ioctl', call.uint(1));
+  const name = ioctlName(call.uint(1));
   switch (name) {
     case 'TCGETS':
       return call.derefOut(arg, 36, (v) => structPrinter('termios')?.(v, call) ?? '');
@@ -158,6 +165,43 @@ function utimensTimes(call: Call, addr: number): string {
     return text === undefined ? '' : ` /* ${text} */`;
   };
   return call.deref(addr, 32, (v) => `[${utimensTime(v, 0, date)}, ${utimensTime(v, 16, date)}]`);
+}
+
+/** Times in microseconds, of utimes and futimesat. */
+function microseconds(call: Call, addr: number): string {
+  const one = (v: DataView, at: number): string => {
+    const fraction = i64(v, at + 8) === 0n ? '' : `.${String(i64(v, at + 8)).padStart(6, '0')}`;
+    const date = dateText(i64(v, at), fraction);
+    return `${timeval(v, at)}${date === undefined ? '' : ` /* ${date} */`}`;
+  };
+  return call.deref(addr, 32, (v) => `[${one(v, 0)}, ${one(v, 16)}]`);
+}
+
+function dated(seconds: bigint): string {
+  const date = dateText(seconds);
+  return `${seconds}${date === undefined ? '' : ` /* ${date} */`}`;
+}
+
+/** quotactl's command word: what, and for which kind of quota. */
+function quotaCommand(value: number): string {
+  const kinds = ['USRQUOTA', 'GRPQUOTA', 'PRJQUOTA'];
+  const kind = value & 0xff;
+  const command = value >>> 8;
+  return `QCMD(${choiceName('quota', command) ?? `${hex(command)} /* Q_??? */`}, ${kinds[kind] ?? `${hex(kind)} /* ???QUOTA */`})`;
+}
+
+const SWAP_PRIORITY = 0x7fff;
+function swapFlags(value: number): string {
+  const flags = value & ~SWAP_PRIORITY;
+  return flags === 0 ? String(value & SWAP_PRIORITY) : `${flagsText('swapon', flags)}|${value & SWAP_PRIORITY}`;
+}
+
+const FAN_CLASSES = 12;
+function fanotifyFlags(value: number): string {
+  const names = ['FAN_CLASS_NOTIF', 'FAN_CLASS_CONTENT', 'FAN_CLASS_PRE_CONTENT'];
+  const rest = (value & ~FAN_CLASSES) >>> 0;
+  const group = names[(value & FAN_CLASSES) >>> 2] ?? `${hex(value & FAN_CLASSES)} /* FAN_CLASS_??? */`;
+  return rest === 0 ? group : `${group}|${flagsText('fanotify_init', rest)}`;
 }
 
 function directoryEntries(call: Call, addr: number, lengthAt: number): Text {
@@ -243,10 +287,18 @@ export const fileCalls: CallPrinters = {
   getdents: { args: (c) => [String(c.int(0)), directoryEntries(c, c.at(1), 16), String(c.uint(2))] },
   getdents64: { args: (c) => [String(c.int(0)), directoryEntries(c, c.at(1), 16), String(c.uint(2))] },
   utimensat: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), utimensTimes(c, c.at(2)), flagsText('at', c.uint(3))] },
+  utime: { args: (c) => [path(c, c.at(0)), c.deref(c.at(1), 16, (v) => `{actime=${dated(i64(v, 0))}, modtime=${dated(i64(v, 8))}}`)] },
+  utimes: { args: (c) => [path(c, c.at(0)), microseconds(c, c.at(1))] },
+  futimesat: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), microseconds(c, c.at(2))] },
+  swapon: { args: (c) => [path(c, c.at(0)), swapFlags(c.uint(1))] },
+  quotactl: { args: (c) => [quotaCommand(c.uint(0)), path(c, c.at(1)), argumentText(c, 2), argumentText(c, 3)] },
+  fanotify_init: { args: (c) => [fanotifyFlags(c.uint(0)), flagsText('open', c.uint(1))] },
+  name_to_handle_at: { args: (c) => [...[0, 1, 2, 3].map((k) => argumentText(c, k)), flagsText('at', c.uint(4))] },
   getxattr: { args: xattrGet },
   lgetxattr: { args: xattrGet },
   fgetxattr: { args: xattrGet },
   umask: { args: (c) => [octal(c.uint(0))], result: (c) => octal(c.result) },
+  pipe: { args: (c) => [c.derefOut(c.at(0), 8, (v) => `[${i32(v, 0)}, ${i32(v, 4)}]`)] },
   pipe2: { args: (c) => [c.derefOut(c.at(0), 8, (v) => `[${i32(v, 0)}, ${i32(v, 4)}]`), pipeFlags(c.uint(1))] },
   dup3: { args: (c) => [String(c.int(0)), String(c.int(1)), pipeFlags(c.uint(2))] },
   close_range: { args: (c) => [String(c.uint(0)), String(c.uint(1)), flagsText('close_range', c.uint(2))] },

@@ -1,7 +1,7 @@
 /** exec, clone, wait, futex, prctl, limits, scheduling, identity. */
 
 import { signalName } from '../../abi/signals.ts';
-import { cpuSet, environment, limit, path, string, stringList, waitStatus } from '../basics.ts';
+import { cpuSet, dirfd, environment, limit, path, string, stringList, waitStatus } from '../basics.ts';
 import { address, type Call, hex, type Text, u64 } from '../call.ts';
 import { choiceName, choiceText, flagsText } from '../constants.ts';
 import { argumentText } from '../kinds.ts';
@@ -13,7 +13,7 @@ const FUTEX_PRIVATE = 128;
 const FUTEX_CLOCK_REALTIME = 256;
 
 function futexOperation(value: number): string {
-  const name = choiceName('futex', value & ~(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME)) ?? hex(value & ~(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME));
+  const name = choiceText('futex', value & ~(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME));
   const isPrivate = (value & FUTEX_PRIVATE) !== 0 ? '_PRIVATE' : '';
   return `${name}${isPrivate}${(value & FUTEX_CLOCK_REALTIME) !== 0 ? '|FUTEX_CLOCK_REALTIME' : ''}`;
 }
@@ -166,7 +166,7 @@ function affinity(call: Call, k: number, length: (call: Call) => number): Text {
 export const processCalls: CallPrinters = {
   execve: { args: (c) => [path(c, c.at(0)), stringList(c, c.at(1)), environment(c, c.at(2))] },
   execveat: {
-    args: (c) => [argumentText(c, 0), path(c, c.at(1)), stringList(c, c.at(2)), environment(c, c.at(3)), flagsText('at', c.uint(4))],
+    args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), stringList(c, c.at(2)), environment(c, c.at(3)), flagsText('at', c.uint(4))],
   },
   clone: { args: cloneArguments },
   wait4: { args: (c) => [String(c.int(0)), statusOut(c, 1), flagsText('wait', c.uint(2)), usageOut(c, 3)] },
@@ -177,6 +177,8 @@ export const processCalls: CallPrinters = {
       c.derefOut(c.at(4), 144, (v) => structPrinter('rusage')?.(v, c) ?? ''),
     ],
   },
+  capget: { args: (c) => [argumentText(c, 0), capabilities(c, true)] },
+  capset: { args: (c) => [argumentText(c, 0), capabilities(c, false)] },
   futex: { args: futexArguments },
   prctl: {
     args: prctlArguments,
@@ -184,8 +186,6 @@ export const processCalls: CallPrinters = {
       switch (choiceName('prctl', c.int(0))) {
         case 'PR_GET_DUMPABLE':
           return `${c.result} (${choiceText('dumpable', c.result)})`;
-        case 'PR_GET_SECCOMP':
-          return `${c.result} (${choiceText('seccomp_mode', c.result)})`;
         default:
           return undefined;
       }
@@ -207,9 +207,24 @@ export const processCalls: CallPrinters = {
   },
   sched_setaffinity: { args: (c) => [String(c.int(0)), String(c.uint(1)), affinity(c, 2, (x) => x.uint(1))] },
   sched_setscheduler: {
-    args: (c) => [String(c.int(0)), schedulingPolicy(c.int(1)), argumentText(c, 2)],
+    args: (c) => [String(c.int(0)), choiceText('sched', c.int(1)), argumentText(c, 2)],
   },
-  sched_getscheduler: { result: (c) => `${c.result} (${schedulingPolicy(Number(c.result))})` },
+  setgroups: { args: (c) => [String(c.int(0)), c.uint(0) > GROUPS_MAX ? address(c.ulong(1)) : argumentText(c, 1)] },
+  ioprio_get: { result: (c) => `${c.result} (${ioPriority(Number(c.result))})` },
+  ioprio_set: { args: (c) => [choiceText('ioprio_who', c.int(0)), String(c.int(1)), ioPriority(c.int(2))] },
+  seccomp: { args: seccompArguments },
+  ptrace: { args: (c) => [choiceText('ptrace', c.long(0)), String(c.int(1)), address(c.ulong(2)), address(c.ulong(3))] },
+  syslog: { args: (c) => [choiceName('syslog', c.int(0)) ?? `${c.int(0)} /* SYSLOG_ACTION_??? */`, address(c.ulong(1)), String(c.int(2))] },
+  reboot: {
+    args: (c) => [
+      choiceText('reboot_magic1', c.uint(0)), choiceText('reboot_magic2', c.uint(1)), choiceText('reboot', c.uint(2)),
+      ...(c.uint(2) === RESTART2 ? [string(c, c.at(3))] : []),
+    ],
+  },
+  keyctl: { args: (c) => [choiceText('keyctl', c.int(0)), ...[1, 2, 3, 4].map((k) => hex(c.ulong(k)))] },
+  request_key: { args: (c) => [string(c, c.at(0)), string(c, c.at(1)), string(c, c.at(2)), keyring(c.int(3))] },
+  add_key: { args: (c) => [string(c, c.at(0)), string(c, c.at(1)), argumentText(c, 2), String(c.ulong(3)), keyring(c.int(4))] },
+  clone3: { args: clone3Arguments },
   getrandom: {
     args: (c) => [
       () => {
@@ -228,9 +243,60 @@ export const processCalls: CallPrinters = {
   getcpu: { args: (c) => [argumentText(c, 0), argumentText(c, 1), address(c.ulong(2))] },
 };
 
-const SCHED_RESET_ON_FORK = 0x40000000;
-function schedulingPolicy(value: number): string {
-  return (value & SCHED_RESET_ON_FORK) !== 0 && value >= 0 ? `${choiceText('sched', value & ~SCHED_RESET_ON_FORK)}|SCHED_RESET_ON_FORK` : choiceText('sched', value);
+const CAPABILITY_VERSION_1 = 0x19980330;
+
+/** Two structures where the version has 64 capabilities; printed as one. */
+function capabilities(call: Call, out: boolean): Text {
+  const version = call.view(call.at(0), 4)?.getUint32(0, true);
+  const size = version === CAPABILITY_VERSION_1 ? 12 : 24;
+  const print = (v: DataView): string => structPrinter('cap_user_data')?.(v, call) ?? '';
+  return out ? call.derefOut(call.at(1), size, print) : call.deref(call.at(1), size, print);
+}
+
+const GROUPS_MAX = 65536;
+const RESTART2 = 0xa1b2c3d4;
+
+function ioPriority(value: number): string {
+  return `IOPRIO_PRIO_VALUE(${choiceText('ioprio_class', value >> 13)}, ${value & 0x1fff})`;
+}
+
+function keyring(value: number): string {
+  return choiceName('key_serial', value) ?? String(value);
+}
+
+function seccompArguments(call: Call): Text[] {
+  const head = [choiceText('seccomp', call.uint(0)), flagsText('seccomp_flags', call.uint(1))];
+  switch (choiceName('seccomp', call.uint(0))) {
+    case 'SECCOMP_GET_ACTION_AVAIL':
+      return [...head, call.deref(call.at(2), 4, (v) => `[${choiceText('seccomp_action', v.getUint32(0, true))}]`)];
+    case 'SECCOMP_SET_MODE_FILTER':
+      return [...head, call.deref(call.at(2), 16, (v) => `{len=${v.getUint16(0, true)}, filter=${address(u64(v, 8))}}`)];
+    default:
+      return [...head, address(call.ulong(2))];
+  }
+}
+
+const CLONE_ARGS_V0 = 64;
+
+/** Only what the flags make valid; the ids the kernel wrote behind an arrow. */
+function clone3Arguments(call: Call): Text[] {
+  const size = call.at(1);
+  const addr = call.at(0);
+  const view = size < CLONE_ARGS_V0 ? undefined : call.view(addr, Math.min(size, 88));
+  if (view === undefined) return [address(addr), String(call.ulong(1))];
+  const flags = u64(view, 0);
+  const parts = [`flags=${flagsText('clone', flags, 64)}`];
+  if ((flags & 0x1000n) !== 0n) parts.push(`pidfd=${address(u64(view, 8))}`);
+  if ((flags & 0x1200000n) !== 0n) parts.push(`child_tid=${address(u64(view, 16))}`);
+  if ((flags & 0x100000n) !== 0n) parts.push(`parent_tid=${address(u64(view, 24))}`);
+  parts.push(`exit_signal=${u64(view, 32) === 0n ? '0' : signalName(Number(u64(view, 32)))}`, `stack=${address(u64(view, 40))}`, `stack_size=${hex(u64(view, 48))}`);
+  if ((flags & 0x80000n) !== 0n) parts.push(`tls=${address(u64(view, 56))}`);
+  const parentTid = Number(u64(view, 24));
+  const written = (): string => {
+    if (call.failed || (flags & 0x100000n) === 0n) return '';
+    return ` => {parent_tid=${call.deref(parentTid, 4, (v) => `[${v.getInt32(0, true)}]`)}}`;
+  };
+  return [() => `{${parts.join(', ')}}${written()}`, String(call.ulong(1))];
 }
 
 function affinityText(call: Call): string {

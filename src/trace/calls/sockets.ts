@@ -2,7 +2,6 @@
 
 import { errnoName } from '../../abi/errno.ts';
 import { address, bytesOf, type Call, i32, type Text, u32, untilNul } from '../call.ts';
-import { timeval } from '../basics.ts';
 import { choiceName, choiceText, flagsText } from '../constants.ts';
 import { quoteCut, STRING_LIMIT } from '../quote.ts';
 import { messageHeader, sockaddr } from '../sockets.ts';
@@ -67,12 +66,8 @@ function optionValue(call: Call, addr: number, length: number): string {
   const name = choiceName(optionSets[level] ?? '', call.int(2));
   if (level === 1) {
     if (name === 'SO_LINGER' && length >= 8) return call.deref(addr, 8, (v) => `{l_onoff=${i32(v, 0)}, l_linger=${i32(v, 4)}}`);
-    if ((name === 'SO_RCVTIMEO' || name === 'SO_SNDTIMEO') && length >= 16) return call.deref(addr, 16, (v) => timeval(v));
     if (name === 'SO_PEERCRED' && length >= 12) return call.deref(addr, 12, (v) => `{pid=${i32(v, 0)}, uid=${u32(v, 4)}, gid=${u32(v, 8)}}`);
     if (name === 'SO_ERROR' && length >= 4) return call.deref(addr, 4, (v) => `[${i32(v, 0) === 0 ? 0 : errorValue(i32(v, 0))}]`);
-    if (name === 'SO_TYPE' && length >= 4) return call.deref(addr, 4, (v) => `[${flagsText('socket_type', u32(v, 0))}]`);
-    if (name === 'SO_PROTOCOL' && length >= 4) return call.deref(addr, 4, (v) => `[${choiceText('IPPROTO', i32(v, 0))}]`);
-    if (name === 'SO_DOMAIN' && length >= 4) return call.deref(addr, 4, (v) => `[${choiceText('AF', i32(v, 0))}]`);
     if (name === 'SO_BINDTODEVICE') return call.deref(addr, length, (v) => quoteCut(untilNul(bytesOf(v, 0, length))));
   }
   if (length === 4) return call.deref(addr, 4, (v) => `[${i32(v, 0)}]`);
