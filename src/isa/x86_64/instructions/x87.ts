@@ -7,7 +7,7 @@ import { COND } from '../flags.ts';
 import { AX, Md, Menv, Mq, Mstate, Mt, Mw, type Operand, r, rw, ST0, STi, w } from '../operands.ts';
 import { from32, from64, fromInt } from '../x87/convert.ts';
 import { loadEnvironment, loadState, maskAll, storeEnvironment, storeState } from '../x87/environment.ts';
-import { initialise, note, tryCrossing, wait } from '../x87/instruction.ts';
+import { initialise, note, tryCrossing, tryStore, wait } from '../x87/instruction.ts';
 import * as st from '../x87/state.ts';
 
 const X87: InstructionOptions = { group: 'x87' };
@@ -70,7 +70,11 @@ function store(x: Emitter, dst: Operand, value: Helper, pop: boolean, put: (v: V
   x.address(dst); // worked out here, since what the conditional block below makes is its own
   const results = ir.call(value, []);
   const exc = results[results.length - 1] as Value;
-  ir.if(ir.i32.ge_s(exc, i32(x, 0)), () => put(results));
+  ir.if(
+    ir.i32.ge_s(exc, i32(x, 0)),
+    () => put(results),
+    () => tryStore(x, dst, x.bits(dst) >> 3),
+  );
   note(x, dst);
   ir.call(st.STORED, [exc, i32(x, pop ? 1 : 0)]);
 }
