@@ -236,7 +236,9 @@ function ended(task: Task, text: string, node: ProcNode, follow: boolean): Locat
 
 /** The host path that behaves (for stat, access, xattr, …) as the guest's node. */
 export function hostPathOf(task: Task, node: ProcNode, follow: boolean): string {
-  const base = node.tid === undefined ? '/proc/self' : `/proc/self/task/${node.tid}`;
+  // Not /proc/self: that is a symbolic link, the entry is a directory.
+  const entry = `/proc/${task.process.pid}`;
+  const base = node.tid === undefined ? entry : `${entry}/task/${node.tid}`;
   if (node.entry === 'exe' && follow) {
     const { image } = task.process;
     return image.hostFd >= 0 ? `/proc/self/fd/${image.hostFd}` : Buffer.from(image.path, 'utf8').toString('latin1');

@@ -6,7 +6,7 @@ import { errno } from '../abi/errno.ts';
 import type { GuestAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { dev, dirfd, fd, flags, full, path, structOut, syscall, uint } from './declare.ts';
-import { follows, hostPathOf, type Located, locate, ownEntry } from './paths.ts';
+import { follows, hostPathOf, type Located, locate, ownEntry, type ProcNode } from './paths.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, procFile } from './special-files.ts';
 
 const STAT = 144;
@@ -32,7 +32,28 @@ function located(task: Task, at: number, name: GuestAddr, atFlags: number): Loca
 
 function statAt(task: Task, at: number, name: GuestAddr, statbuf: GuestAddr, atFlags: number): number {
   const where = located(task, at, name, atFlags);
-  return task.call('newfstatat', where.dirfd, where.path, task.pointer(statbuf, STAT), atFlags);
+  const result = task.call('newfstatat', where.dirfd, where.path, task.pointer(statbuf, STAT), atFlags);
+  if (result === 0) countOwn(task, where.node, where.text === '' ? at : -1, statbuf, ST_SIZE);
+  return result;
+}
+
+const ST_SIZE = 48;
+const STX_SIZE = 40;
+const NLINK = 16;
+
+/**
+ * The size of /proc/PID/fd is the number of descriptors, the link count of /proc/PID/task that of threads and two:
+ * the guest's, not the engine's. `fd` ≥ 0: asked through this descriptor.
+ */
+function countOwn(task: Task, located: ProcNode | undefined, fd: number, statbuf: GuestAddr, sizeAt: number): void {
+  let entry = located?.entry;
+  if (entry === undefined && fd >= 0) {
+    const special = procFile(task, fd);
+    if (special?.kind === 'listing') entry = ownEntry(task, special.path)?.entry;
+  }
+  const { memory } = task;
+  if (entry === 'fd' && memory.u64(statbuf + sizeAt) !== 0n) memory.setU64(statbuf + sizeAt, [...task.fds.numbers()].length);
+  else if (entry === 'task') memory.setU32(statbuf + NLINK, task.process.tasks.size + 2);
 }
 
 function accessAt(task: Task, at: number, name: GuestAddr, wanted: number, atFlags: number): number {
@@ -59,7 +80,9 @@ export const statSyscalls = [
       const own = ownFile(task, fd);
       const target = task.pointer(statbuf, STAT);
       if (own !== undefined) return task.call('newfstatat', own.dirfd, own.path, target, 0);
-      return task.call('fstat', task.hostFd(fd), target);
+      const result = task.call('fstat', task.hostFd(fd), target);
+      if (result === 0) countOwn(task, undefined, fd, statbuf, ST_SIZE);
+      return result;
     },
   }),
   syscall({
@@ -72,7 +95,9 @@ export const statSyscalls = [
     args: { dirfd, path, flags: flags('at'), mask: flags('statx'), statxbuf: structOut('statx', STATX) }, support: full,
     run: (task, { dirfd, path, flags, mask, statxbuf }) => {
       const where = located(task, dirfd, path, flags);
-      return task.call('statx', where.dirfd, where.path, flags, mask, task.pointer(statxbuf, STATX));
+      const result = task.call('statx', where.dirfd, where.path, flags, mask, task.pointer(statxbuf, STATX));
+      if (result === 0) countOwn(task, where.node, where.text === '' ? dirfd : -1, statxbuf, STX_SIZE);
+      return result;
     },
   }),
   syscall({

@@ -346,6 +346,21 @@ test('inotify', () => {
   guest.sys('close', fd);
 });
 
+test('fanotify events carry guest descriptors', (t) => {
+  const group = guest.sys('fanotify_init', 0x2 | 0x1, 0);
+  if (group < 0) return t.skip(`fanotify is not allowed here: ${group}`);
+  const marked = guest.sys('fanotify_mark', group, 1, 0x20 | 0x8000000, AT_FDCWD, dir);
+  if (marked < 0) return t.skip(`fanotify_mark is not allowed here: ${marked}`);
+  writeFileSync(file('noticed'), 'seen by fanotify');
+  const buf = guest.alloc(4096);
+  const got = guest.sys('read', group, buf, 4096);
+  assert.ok(got >= 24, String(got));
+  const fd = guest.task.memory.i32(buf + 16);
+  assert.equal(fd, group + 1);
+  assert.equal(guest.readAll(fd).toString(), 'seen by fanotify');
+  guest.sys('close_range', 3, 0xffffffff, 0);
+});
+
 test('current directory', () => {
   const before = process.cwd();
   mkdirSync(file('cwd'));

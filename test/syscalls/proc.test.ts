@@ -173,6 +173,20 @@ test('hidden ways to a descriptor of the engine lead nowhere', () => {
   guest.sys('close_range', 3, 0xffffffff, 0);
 });
 
+test('counts in status of fd and task are the guest\'s', () => {
+  const buf = guest.alloc(256);
+  const fd = guest.sys('open', '/proc/self/fd', O_DIRECTORY, 0);
+  const native = statSync('/proc/self/fd').size;
+  for (const result of [guest.sys('stat', '/proc/self/fd', buf), guest.sys('fstat', fd, buf), guest.sys('newfstatat', fd, '', buf, 0x1000)]) {
+    assert.equal(result, 0);
+    // Kernels before 6.2 show 0.
+    if (native > 0) assert.equal(guest.read(buf, 144).readBigInt64LE(48), 4n);
+  }
+  assert.equal(guest.sys('stat', '/proc/self/task', buf), 0);
+  assert.equal(guest.read(buf, 144).readBigUInt64LE(16), 3n);
+  guest.sys('close', fd);
+});
+
 test('task lists guest threads only', () => {
   assert.deepEqual(list('/proc/self/task'), [String(pid)]);
   const engine = readFileSync('/proc/self/status', 'utf8');
@@ -253,4 +267,11 @@ test('the rest of /proc is the host as it is', () => {
   assert.equal(guest.readFile('/proc/1/comm').toString(), readFileSync('/proc/1/comm', 'utf8'));
   assert.equal(link('/proc/self'), String(pid));
   assert.equal(link('/proc/thread-self'), `${pid}/task/${pid}`);
+});
+
+test('the entry itself is a directory, not a link', () => {
+  const buf = guest.alloc(64);
+  assert.equal(guest.sys('readlink', `/proc/${pid}`, buf, 64), -errno.EINVAL);
+  assert.equal(guest.sys('readlink', '/proc/self/', buf, 64), -errno.EINVAL);
+  assert.equal(guest.sys('readlink', `/proc/self/task/${pid}`, buf, 64), -errno.EINVAL);
 });
