@@ -102,6 +102,7 @@ export interface TaskSignals {
   hostMask: bigint;
 }
 
+const SEGV = { SEGV_MAPERR: 1, SEGV_ACCERR: 2 } as const;
 const WORDS = 4;
 const ALL = 0xffff_ffff_ffff_ffffn;
 export const MINSIGSTKSZ = 2048;
@@ -271,7 +272,16 @@ export class Signals {
     const blocked = (state.mask & sigbit(signal)) !== 0n;
     const action = this.action(signal);
     if (blocked || action.handler <= SIG_IGN) this.#host.dieBySignal(signal);
+    if (signal === signo.SIGSEGV) this.#correctSegvCode(info);
     this.#push(task, state, signal, info, action);
+  }
+
+  /** Where the guest has nothing mapped the host has PROT_NONE: its SEGV_ACCERR is the guest's SEGV_MAPERR then. */
+  #correctSegvCode(info: Uint8Array): void {
+    const { SEGV_MAPERR, SEGV_ACCERR } = SEGV;
+    const view = new DataView(info.buffer, info.byteOffset, info.byteLength);
+    if (view.getInt32(8, true) !== SEGV_ACCERR) return;
+    if (this.#process.space.find(Number(view.getBigUint64(16, true))) === undefined) view.setInt32(8, SEGV_MAPERR, true);
   }
 
   /** The run loop's cheap check: is there anything to do at all? */
