@@ -1,0 +1,18 @@
+/** Which rows can stand in a random program of several instructions. */
+import type { Encoding } from '../../../src/isa/x86_64/declare.ts';
+
+/** Why a row cannot stand in a program, or undefined. */
+export function unfit(row: Encoding): string | undefined {
+  const { options, mnemonic } = row;
+  if (options.untestable !== undefined) return options.untestable;
+  if ((options.flow ?? 'next') !== 'next') return 'transfers control';
+  if (options.rep !== undefined || /^(maskmov|xlat|leave|enter)/.test(mnemonic)) return 'memory through registers that earlier instructions change';
+  if (/^bt[src]?$/.test(mnemonic) && row.opcode.digit < 0) return 'its bit number chooses the address';
+  if (/^(popf|ldmxcsr|fxrstor|frstor|fldenv|fldcw)/.test(mnemonic)) return 'unmasks exceptions or sets TF';
+  if (/^(rcp|rsqrt)/.test(mnemonic)) return 'approximate';
+  if (/^(sh[lr]d|bextr)/.test(mnemonic)) return 'results the manual leaves open';
+  if (/^(fxsave|fnstenv|fnsave)/.test(mnemonic)) return 'stores what is not compared (instruction pointers, MXCSR mask)';
+  if (mnemonic === 'stmxcsr') return 'sticky flags are not kept';
+  if (/^(pop|push)$/.test(mnemonic) && row.operands.some((o) => o.place === 'seg')) return 'segment registers';
+  return undefined;
+}
