@@ -39,8 +39,15 @@ const INHERITED = 'LUNAGATE_INHERITED';
  * (NODE_OPTIONS and the like): the guest sees X.
  */
 const SAVED = `${INTERNAL}SAVED_`;
+/**
+ * The environment as the launcher itself got it, /proc/PID/environ in base64: a shell hands on its own version (other
+ * order, no names it cannot spell, exported functions under other names).
+ */
+const EXACT = `${INTERNAL}ENVIRON=`;
 
 export function cleanEnvironment(raw: readonly ByteString[]): ByteString[] {
+  const exact = raw.find((entry) => entry.startsWith(EXACT));
+  if (exact !== undefined) return cleanEnvironment(splitList(Buffer.from(exact.slice(EXACT.length), 'base64').toString('latin1')));
   const restored: ByteString[] = [];
   const kept: ByteString[] = [];
   for (const entry of raw) {
@@ -77,6 +84,11 @@ function readList(path: string): ByteString[] | undefined {
   } catch {
     return undefined;
   }
+  return splitList(content);
+}
+
+/** Strings that each end with a NUL. */
+function splitList(content: string): ByteString[] {
   if (content === '') return [];
   return (content.endsWith('\0') ? content.slice(0, -1) : content).split('\0');
 }

@@ -126,6 +126,13 @@ describe('the guest\'s environment', () => {
   });
 });
 
+test('the launcher\'s copy of the environment goes before what the shell made of it', () => {
+  const exact = ['Z=1', 'BASH_FUNC_f%%=() { :; }', 'no equals sign', 'A=\xff', 'LUNAGATE_INTERNAL_BIN=/x'];
+  const note = Buffer.from(exact.map((e) => `${e}\0`).join(''), 'latin1').toString('base64');
+  assert.deepEqual(cleanEnvironment(['A=1', 'PWD=/', `LUNAGATE_INTERNAL_ENVIRON=${note}`]), exact.slice(0, 4));
+  assert.deepEqual(cleanEnvironment(['A=1', 'LUNAGATE_INTERNAL_ENVIRON=']), []);
+});
+
 describe('environment variables of qemu-user', () => {
   test('mean what the options mean', () => {
     const r = parse(['p'], ['QEMU_LD_PREFIX=/sys', 'QEMU_STACK_SIZE=1M', 'QEMU_ARGV0=zero', 'QEMU_STRACE=', 'QEMU_LOG_FILENAME=/tmp/l', 'QEMU_RAND_SEED=7', 'QEMU_RULES=q']);
