@@ -5,7 +5,7 @@
 import type { Encoding } from '../../../src/isa/x86_64/declare.ts';
 import { MAP_VEX } from '../../../src/isa/x86_64/opcode.ts';
 import { CODE, DATA, DATA_SIZE, type NativeState, newState, XMM } from './native-executor.ts';
-import { fillVector, fillVectors, integer64, Random } from './random.ts';
+import { fillVector, fillVectors, integer64, type Random } from './random.ts';
 
 /** Where the bytes under test go in the CODE page. */
 export const CODE_AT = 0x800;

@@ -198,7 +198,7 @@ export function runWasm(c: Case, insns = decodeAll(c.bytes)): Outcome {
   data.set(c.data);
   loadState(runner.state.subarray(0, STATE.end), c.state);
   const start = BigInt(CODE + CODE_AT);
-  let exit;
+  let exit: ReturnType<RegionRunner['run']>;
   for (let turns = 0; ; turns++) {
     const { ir, entry } = translate(insns);
     exit = runner.run(ir, entry);
