@@ -11,7 +11,7 @@
  *   changed on the way.
  * - ISA variables live in the state buffer at their offset: at a fault the state is what had been set until then.
  */
-import { Block, Builder, type Helper, type Var } from './builder.ts';
+import { type Block, Builder, type Helper, type Var } from './builder.ts';
 import { ATOMIC_KINDS, LOADS, OP, OPS, type OpInfo, STORES, type Type, type Value } from './ops.ts';
 
 /** Guest memory as the interpreter needs it. An access that is not allowed throws MemoryFault and writes nothing. */

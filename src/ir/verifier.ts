@@ -8,7 +8,7 @@
  * - a region does not end in `return`, a helper ends in nothing else and returns what it declares.
  */
 import type { Block, Builder, Helper } from './builder.ts';
-import { LOADS, OP, OPS, STORES, type OpInfo, type Type, type Value } from './ops.ts';
+import { LOADS, OP, OPS, STORES, type Type, type Value } from './ops.ts';
 import { forEachOperand, successors, terminatorOperands } from './operands.ts';
 
 /** What is wrong, one line each naming block and value; empty: all well. `results`: `ir` is the body of a helper with these. */
