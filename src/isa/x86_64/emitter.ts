@@ -222,6 +222,15 @@ export class Emitter {
     else this.setGpr(n, v, size);
   }
 
+  /** Write a register operand (16 bits and more) only where the i32 `condition` is not zero; else all 64 bits stay. */
+  writeIf(o: Operand, condition: Value, v: Value): void {
+    const { ir } = this;
+    const reg = GPR[this.register(o)] as (typeof GPR)[number];
+    const before = ir.get(reg);
+    this.setGpr(this.register(o), v, this.bits(o));
+    ir.set(reg, ir.select(condition, ir.get(reg), before));
+  }
+
   // ---- memory ----
 
   #resolve(): void {

@@ -1,6 +1,6 @@
 /** ADD OR ADC SBB AND SUB XOR CMP TEST, INC DEC NEG NOT, XADD, CMPXCHG and its 8- and 16-byte forms. */
-import type { Value, Var } from '../../../ir/builder.ts';
-import { GPR, RAX, RBX, RCX, RDX, RFLAGS } from '../cpu-state.ts';
+import type { Value } from '../../../ir/builder.ts';
+import { RAX, RBX, RCX, RDX, RFLAGS } from '../cpu-state.ts';
 import { enc, type Encoding, encWith, instruction, type InstructionOptions } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
 import { AL, Eb, Ev, Gb, Gv, Ib, Ibs, Iz, KIND, Mdq, Mq, type Operand, r, rAX, rw } from '../operands.ts';
@@ -181,13 +181,7 @@ instruction('cmpxchg', { flags: 'oszapc', lock: true }, [enc('0F B0 /r', rw(Eb),
     old = x.read(dst);
     equal = x.n.eq(old, accumulator);
     if (x.isMemory(dst) || x.size === 8) x.write(dst, ir.select(equal, b, old)); // memory is written in any case, as the processor does
-    else {
-      // A register keeps its upper half too if not equal.
-      const register = GPR[x.register(dst)] as Var;
-      const before = ir.get(register);
-      x.write(dst, b);
-      ir.set(register, ir.select(equal, ir.get(register), before));
-    }
+    else x.writeIf(dst, equal, b); // a register keeps its upper half too if not equal
   }
   // rax stays as a whole if equal (a 32-bit form does not clear its upper half then).
   const before = ir.get(RAX);

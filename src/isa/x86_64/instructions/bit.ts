@@ -1,6 +1,6 @@
 /** BT BTS BTR BTC, BSF BSR, TZCNT LZCNT POPCNT, CRC32. */
-import type { Helper, Value, Var } from '../../../ir/builder.ts';
-import { GPR, RFLAGS, STATUS_FLAGS } from '../cpu-state.ts';
+import type { Helper, Value } from '../../../ir/builder.ts';
+import { RFLAGS, STATUS_FLAGS } from '../cpu-state.ts';
 import { enc, type Encoding, instruction } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
 import { Eb, Ev, Gv, Gy, Ib, KIND, type Operand, r, rw, w } from '../operands.ts';
@@ -64,10 +64,7 @@ function scan(x: Emitter, dst: Operand, src: Operand, forward: boolean): void {
   const zero = x.isZero(v);
   const top = size === 64 ? 63 : 31;
   const place = forward ? n.ctz(v) : n.sub(x.const(top, size === 64 ? 64 : 32), n.clz(v));
-  const register = GPR[x.register(dst)] as Var;
-  const before = ir.get(register);
-  x.write(dst, place);
-  ir.set(register, ir.select(zero, before, ir.get(register)));
+  x.writeIf(dst, ir.i32.eqz(zero), place);
   const { i32 } = ir;
   const number = ir.select(zero, ir.const32(0), size === 64 ? i32.wrap_i64(place) : place);
   const even = i32.eqz(i32.and(i32.popcnt(number), ir.const32(1)));

@@ -5,6 +5,7 @@ import './shift.ts';
 import './bit.ts';
 import './bmi.ts';
 import './move.ts';
+import './segment.ts';
 import './stack.ts';
 import './string.ts';
 import './control.ts';

@@ -1,10 +1,10 @@
-/** MOV and its kin: MOVZX MOVSX MOVSXD MOVBE BSWAP XCHG CMOVcc LEA XLAT, conversions of the accumulator, segment registers. */
+/** MOV and its kin: MOVZX MOVSX MOVSXD MOVBE BSWAP XCHG CMOVcc SETcc LEA XLAT, conversions of the accumulator. */
 import type { Value } from '../../../ir/builder.ts';
-import { FS_BASE, GS_BASE, RAX, RBX, STATE } from '../cpu-state.ts';
+import { RAX, RBX } from '../cpu-state.ts';
 import { enc, instruction } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
 import { CONDITIONS } from '../flags.ts';
-import { AL, Cq, Dq, Eb, Ed, Ev, Ew, Gb, Gv, Ib, Iv, Iz, M, Mv, Ob, Ov, r, rAX, Rq, rw, Sw, w, Zb, Zv } from '../operands.ts';
+import { AL, Cq, Dq, Eb, Ed, Ev, Ew, Gb, Gv, Ib, Iv, Iz, M, Mv, Ob, type Operand, Ov, r, rAX, Rq, rw, w, Zb, Zv } from '../operands.ts';
 import { TRAP } from '../traps.ts';
 
 instruction(
@@ -27,39 +27,15 @@ instruction(
   (x, dst, src) => x.write(dst, x.read(src)),
 );
 
-/** A selector the guest may load into a data segment register: null, or Linux's user code and data segments. */
-function checkSelector(x: Emitter, selector: Value): void {
-  const { ir } = x;
-  const { i32 } = ir;
-  const rpl3 = i32.or(selector, ir.const32(3));
-  const isNull = i32.le_u(selector, ir.const32(3));
-  const known = i32.or(i32.eq(rpl3, ir.const32(0x2b)), i32.or(i32.eq(rpl3, ir.const32(0x33)), i32.eq(rpl3, ir.const32(0x23))));
-  x.trapIf(i32.eqz(i32.or(isNull, known)), TRAP.protection);
+/** Privileged; a register that does not exist is #UD before that. */
+function systemRegister(place: 'cr' | 'dr', opcode: string, first: Operand, second: Operand): void {
+  const exists = place === 'cr' ? [0, 2, 3, 4, 8] : [0, 1, 2, 3, 4, 5, 6, 7];
+  instruction('mov', { untestable: 'privileged', flow: 'stop' }, [enc(`${opcode} /r`, first, second)], (x) => x.trap(exists.includes(x.insn.reg) ? TRAP.protection : TRAP.undefined));
 }
-/** Load a segment register: FS and GS take the descriptor's base, which is 0. */
-export function loadSegment(x: Emitter, n: number, selector: Value): void {
-  const { ir } = x;
-  if (n === 1 || n > 5) {
-    x.trap(TRAP.undefined); // CS, or no such register
-    return;
-  }
-  checkSelector(x, selector);
-  ir.stateStore('i32.store', STATE.selectors + 4 * n, selector);
-  if (n === 4) ir.set(FS_BASE, ir.const64(0));
-  if (n === 5) ir.set(GS_BASE, ir.const64(0));
-}
-instruction('mov', { untestable: 'segment registers hold what the kernel put there' }, [enc('8C /r', w(Ev), r(Sw))], (x, dst, src) => {
-  const n = x.register(src) & 7;
-  if (n > 5) {
-    x.trap(TRAP.undefined);
-    return;
-  }
-  const selector = x.ir.stateLoad('i32.load', STATE.selectors + 4 * n);
-  if (x.isMemory(dst)) x.store(dst, 'i32.store16', selector);
-  else x.write(dst, x.extend(selector, 32, x.size));
-});
-instruction('mov', { untestable: 'segment registers hold what the kernel put there' }, [enc('8E /r', w(Sw), r(Ew))], (x, dst, src) => loadSegment(x, x.register(dst) & 7, x.read(src)));
-instruction('mov', { untestable: 'privileged', flow: 'stop' }, [enc('0F 20 /r', w(Rq), r(Cq)), enc('0F 21 /r', w(Rq), r(Dq)), enc('0F 22 /r', w(Cq), r(Rq)), enc('0F 23 /r', w(Dq), r(Rq))], (x) => x.trap(TRAP.protection));
+systemRegister('cr', '0F 20', w(Rq), r(Cq));
+systemRegister('dr', '0F 21', w(Rq), r(Dq));
+systemRegister('cr', '0F 22', w(Cq), r(Rq));
+systemRegister('dr', '0F 23', w(Dq), r(Rq));
 
 instruction('movzx', {}, [enc('0F B6 /r', w(Gv), r(Eb)), enc('0F B7 /r', w(Gv), r(Ew))], (x, dst, src) => x.write(dst, x.extend(x.read(src), x.bits(src), x.size)));
 instruction('movsx', {}, [enc('0F BE /r', w(Gv), r(Eb)), enc('0F BF /r', w(Gv), r(Ew))], (x, dst, src) => x.write(dst, x.extend(x.read(src), x.bits(src), x.size, true)));

@@ -4,7 +4,7 @@ import { DF, FIXED_FLAGS, REST_FLAGS, RBP, RFLAGS, RFLAGS_REST, RSP, STATE, STAT
 import { enc, instruction } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
 import { Ev, FS, GS, Ib, Ibs, Iw, Iz, r, w, Zv } from '../operands.ts';
-import { loadSegment } from './move.ts';
+import { loadSegment } from './segment.ts';
 
 instruction('push', { d64: true }, [enc('50+r', r(Zv)), enc('FF /6', r(Ev))], (x, src) => x.push(x.read(src), x.size));
 instruction('push', { d64: true }, [enc('6A ib', r(Ibs)), enc('68 iz', r(Iz))], (x, src) => {

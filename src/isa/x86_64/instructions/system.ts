@@ -101,7 +101,7 @@ instruction('nop', {}, [enc('90'), enc('0F 1F /r', Ev), ...[0x19, 0x1a, 0x1b, 0x
 instruction('pause', {}, [enc('F3 90')], nothing);
 instruction('endbr64', {}, [enc('F3 0F 1E FA')], nothing);
 instruction('endbr32', {}, [enc('F3 0F 1E FB')], nothing);
-for (const [name, row] of [['prefetchnta', '0F 18 /0'], ['prefetcht0', '0F 18 /1'], ['prefetcht1', '0F 18 /2'], ['prefetcht2', '0F 18 /3'], ['prefetch', '0F 0D /0'], ['prefetchw', '0F 0D /1'], ['prefetchwt1', '0F 0D /2'], ['prefetch', '0F 0D /3'], ['prefetch', '0F 0D /4'], ['prefetch', '0F 0D /5'], ['prefetch', '0F 0D /6'], ['prefetch', '0F 0D /7']] as const) instruction(name, {}, [enc(row, Mb)], nothing);
+for (const [name, row] of [['prefetchnta', '0F 18 /0'], ['prefetcht0', '0F 18 /1'], ['prefetcht1', '0F 18 /2'], ['prefetcht2', '0F 18 /3'], ['prefetch', '0F 0D /0'], ['prefetchw', '0F 0D /1'], ['prefetchwt1', '0F 0D /2'], ['prefetchw', '0F 0D /3'], ['prefetch', '0F 0D /4'], ['prefetch', '0F 0D /5'], ['prefetch', '0F 0D /6'], ['prefetch', '0F 0D /7']] as const) instruction(name, {}, [enc(row, Mb)], nothing);
 // 0F 18 /0 … /3 on a register is a NOP too.
 instruction('nop', {}, [0, 1, 2, 3].map((d) => enc(`0F 18 /${d}`, Rv)), nothing);
 instruction('lfence', {}, [enc('NP 0F AE E8+i')], fence);
@@ -129,7 +129,7 @@ instruction('outs', PRIVILEGED, [encWith({ rep: 'rep', sized: ['outsb', 'outsb',
 instruction('invd', PRIVILEGED, [enc('0F 08')], denied);
 instruction('wbinvd', PRIVILEGED, [enc('0F 09')], denied);
 instruction('clts', PRIVILEGED, [enc('0F 06')], denied);
-instruction('sysret', PRIVILEGED, [enc('0F 07')], denied);
+instruction('sysret', { ...PRIVILEGED, sized: ['sysret', 'sysret', 'sysretq'] }, [enc('0F 07')], denied);
 instruction('wrmsr', PRIVILEGED, [enc('0F 30')], denied);
 instruction('rdmsr', PRIVILEGED, [enc('0F 32')], denied);
 instruction('rdpmc', PRIVILEGED, [enc('0F 33')], denied);
