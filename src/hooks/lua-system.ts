@@ -45,7 +45,6 @@ export function linuxErrno(wasi: number): number {
 }
 
 const WASI_EIO = toWasi.get(errno.EIO) as number;
-const WASI_ENOSYS = toWasi.get(errno.ENOSYS) as number;
 /** Positive WASI number for a kernel result −errno. */
 const failure = (result: number): number => toWasi.get(-result) ?? WASI_EIO;
 
@@ -132,11 +131,8 @@ export function luaSystem(memory: WebAssembly.Memory, options: LuaSystemOptions)
       throw new Error('the Lua interpreter aborted');
     },
     exit: (status: number) => options.exit(status),
-    system: (command: number) => {
-      // os.execute() asks for a shell: there is none. A command: fails with ENOSYS.
-      if (command === 0) return 0;
-      return -1;
-    },
+    // The prelude answers os.execute itself.
+    system: () => -1,
     emscripten_date_now: () => Date.now(),
     _emscripten_get_now_is_monotonic: () => 1,
     emscripten_resize_heap: (wanted: number) => {
@@ -235,7 +231,6 @@ export function luaSystem(memory: WebAssembly.Memory, options: LuaSystemOptions)
       return 0;
     },
   };
-  void WASI_ENOSYS;
   return { env: env as unknown as WebAssembly.ModuleImports, wasi: wasi as unknown as WebAssembly.ModuleImports };
 }
 

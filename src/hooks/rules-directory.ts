@@ -29,6 +29,8 @@ export interface OpenDirectory {
 }
 
 export class RuleFileError extends Error {
+  /** What the command line exits with when a rules directory cannot be used. */
+  readonly exitStatus = 125;
   /** There is no such file. */
   readonly missing: boolean;
   constructor(message: string, missing = false) {
