@@ -16,6 +16,7 @@ import { TRAP } from './isa/x86_64/traps.ts';
 import { CodePages } from './jit/code-pages.ts';
 import { Jit } from './jit/jit.ts';
 import * as layout from './jit/layout.ts';
+import { Unwind } from './kernel/ports.ts';
 import { Process } from './kernel/process.ts';
 import { Signals } from './kernel/signals.ts';
 import type { Task } from './kernel/task.ts';
@@ -24,6 +25,7 @@ import { type LoadedImage, loadImage } from './loader/load.ts';
 import { type PreparedExec, prepareExec } from './loader/prepare.ts';
 import type { LoaderIsa } from './loader/types.ts';
 import { dispatch } from './syscalls/dispatch.ts';
+import { spaceLimits } from './syscalls/scheduling.ts';
 import { syscallByNumber, syscallName, syscallNumber, syscalls } from './syscalls/table.ts';
 import { createStrace } from './trace/strace.ts';
 
@@ -74,6 +76,7 @@ class Emulator {
     this.#task = this.#process.createTask(this.#cpu);
     const signals = new Signals(this.#process, machine.signals, x86SignalFrames, (nr) => syscallByNumber(nr)?.interrupted === 'restart');
     this.#process.signals = signals;
+    space.setLimits(spaceLimits(this.#process));
     machine.signals.setFlagAddress(machine.stateAddress + layout.PENDING);
     this.#pending = new Int32Array(machine.stateMemory.buffer, layout.PENDING, 1);
 
@@ -229,14 +232,25 @@ class Emulator {
 
   /** What came out of translated code instead of a result. */
   #caught(error: unknown): void {
+    // The registers are set: go on there.
+    if (error instanceof Unwind && error.reason !== 'thread-exit') {
+      if (this.#process.signals.wanted) this.#deliver();
+      return;
+    }
     if (error instanceof WebAssembly.RuntimeError) {
       const pc = this.#jit.faultPc(error.stack ?? '');
       if (pc === undefined) throw error;
       this.#cpu.pc = pc;
+      const { space } = this.#machine;
       const fault = this.#machine.signals.lastFault();
       if (fault.count !== this.#faults) {
         this.#faults = fault.count;
-        this.#fault(fault.signal, fault.code, fault.hostAddress - this.#machine.host.memoryBase);
+        const address = fault.hostAddress - this.#machine.host.memoryBase;
+        // Only precise code has kept the registers, so that the access can be made again.
+        if (this.#precise && fault.signal === SIGSEGV && space.find(address) === undefined && space.growDown(address)) return;
+        // What the guest has not mapped is PROT_NONE on the host.
+        const code = fault.signal === SIGSEGV && space.find(address) === undefined ? SEGV_MAPERR : fault.code;
+        this.#fault(fault.signal, code, address);
       } else this.#fault(SIGSEGV, SI_KERNEL, 0);
       return;
     }

@@ -28,13 +28,24 @@ function run(args: readonly string[], env: Record<string, string> = {}): Outcome
   return { stdout: r.stdout, stderr: r.stderr.toString(), status: r.status, signal: r.signal };
 }
 const lines = (o: Outcome): string[] => o.stdout.toString('latin1').split('\n').slice(0, -1);
-const only = (o: Outcome, what: string): string[] => lines(o).flatMap((l) => (l.startsWith(`${what} `) ? [l.slice(what.length + 1)] : []));
+const only = (o: Outcome, what: string): string[] =>
+  lines(o).flatMap((l) => (l.startsWith(`${what} `) ? [l.slice(what.length + 1)] : []));
 
 describe('what the guest is given', () => {
   test('arguments and environment, byte for byte and in order', () => {
     const shell = `exec env -i Z=last PATH=/bin "A=$(printf '\\377x')" EMPTY= "$1" "$2" '' "$(printf '\\200\\n\\377')" é 'a b' -E --rules`;
     const through = spawnSync('sh', ['-c', shell, 'sh', lunagate, show], { cwd: directory });
-    const direct = spawnSync('sh', ['-c', `exec env -i Z=last PATH=/bin "A=$(printf '\\377x')" EMPTY= "$2" '' "$(printf '\\200\\n\\377')" é 'a b' -E --rules`, 'sh', '', show], { cwd: directory });
+    const direct = spawnSync(
+      'sh',
+      [
+        '-c',
+        `exec env -i Z=last PATH=/bin "A=$(printf '\\377x')" EMPTY= "$2" '' "$(printf '\\200\\n\\377')" é 'a b' -E --rules`,
+        'sh',
+        '',
+        show,
+      ],
+      { cwd: directory },
+    );
     assert.equal(through.stderr.toString(), '');
     assert.ok(direct.stdout.length > 50);
     assert.equal(through.stdout.toString('latin1'), direct.stdout.toString('latin1'));
@@ -45,7 +56,12 @@ describe('what the guest is given', () => {
     assert.deepEqual(only(run(['-0', 'zero', show, 'one'], env), 'arg'), ['zero', 'one']);
     const variables = run([show], { ...env, QEMU_SET_ENV: 'C=3', QEMU_UNSET_ENV: 'B', QEMU_ARGV0: 'null' });
     assert.deepEqual(only(variables, 'arg'), ['null']);
-    assert.deepEqual(only(variables, 'env').filter((e) => !e.startsWith('QEMU_')).toSorted(), ['A=1', 'C=3']);
+    assert.deepEqual(
+      only(variables, 'env')
+        .filter((e) => !e.startsWith('QEMU_'))
+        .toSorted(),
+      ['A=1', 'C=3'],
+    );
   });
   test('-s sets the size of the stack', () => {
     const deep = (size: string): number | null => run(['-s', size, show, '--stack', '3000'], {}).status;
@@ -59,7 +75,10 @@ describe('what the guest is given', () => {
     const r = emulated(['/bin/cat', '/etc/only-here', '/etc/hostname'], { options: ['-L', prefix] });
     assert.equal(r.stderr, '');
     assert.equal(r.stdout.toString(), `inside\n${readFileSync('/etc/hostname')}`);
-    assert.equal(emulated(['/bin/cat', '/etc/only-here'], { env: { QEMU_LD_PREFIX: prefix } }).stdout.toString(), 'inside\n');
+    assert.equal(
+      emulated(['/bin/cat', '/etc/only-here'], { env: { QEMU_LD_PREFIX: prefix } }).stdout.toString(),
+      'inside\n',
+    );
   });
   test('the same seed, the same memory; without one, another each time', () => {
     const addresses = (...options: string[]): string => only(run([...options, show, '--addresses']), 'at').join(' ');
@@ -81,7 +100,7 @@ describe('what the guest is given', () => {
 });
 
 describe('how it ends', () => {
-  test('exit status and signal are the guest\'s', () => {
+  test("exit status and signal are the guest's", () => {
     assert.equal(run([show, '--exit', '42']).status, 42);
     assert.equal(run([show, '--exit', '255']).status, 255);
     assert.equal(run([show, '--signal', '15']).signal, 'SIGTERM');
@@ -110,19 +129,31 @@ describe('how it ends', () => {
     refusal([file('arm', foreign)], 126, /arm: it is a program for AArch64, not for x86-64/);
     const lost = Buffer.from(whole);
     lost.write('/lib64/ld-linux-x86-64.so.9', lost.indexOf('/lib64/ld-linux-x86-64.so.2'));
-    refusal([file('lost', lost)], 127, /lost: its program interpreter \/lib64\/ld-linux-x86-64.so.9 cannot be opened: No such file/);
+    refusal(
+      [file('lost', lost)],
+      127,
+      /lost: its program interpreter \/lib64\/ld-linux-x86-64.so.9 cannot be opened: No such file/,
+    );
   });
   test('wrong use is told in one line', () => {
     refusal([], 125, /no program to run/);
     refusal(['--nonsense', show], 125, /unknown option --nonsense/);
     refusal(['-s', 'huge', show], 125, /-s huge: not a size/);
-    refusal(['-strace', '-D', '/no/such/log', show], 125, /-D \/no\/such\/log: the log cannot be written there: No such file/);
+    refusal(
+      ['-strace', '-D', '/no/such/log', show],
+      125,
+      /-D \/no\/such\/log: the log cannot be written there: No such file/,
+    );
   });
 });
 
 describe('-strace', () => {
   /** Addresses and process ids differ from run to run. */
-  const neutral = (log: string): string[] => log.split('\n').filter((l) => l !== '').map((l) => l.replace(/0x[0-9a-f]{5,}/g, 'ADDRESS').replace(/ {2,}=/, ' ='));
+  const neutral = (log: string): string[] =>
+    log
+      .split('\n')
+      .filter((l) => l !== '')
+      .map((l) => l.replace(/0x[0-9a-f]{5,}/g, 'ADDRESS').replace(/ {2,}=/, ' ='));
 
   test('the log of a program is the one strace writes', () => {
     const program = compile('trace-me.c', ['-static', '-nostdlib', '-fno-stack-protector', '-fno-builtin']);
@@ -137,9 +168,14 @@ describe('-strace', () => {
     assert.equal(r.stdout.toString(), traced.stdout.toString());
   });
   test('-D writes it to a file, %d being the process id', () => {
-    const r = emulated([show, '--exit', '0'], { options: ['-strace', '-D', join(directory, 'log-%d')], cwd: directory });
+    const r = emulated([show, '--exit', '0'], {
+      options: ['-strace', '-D', join(directory, 'log-%d')],
+      cwd: directory,
+    });
     assert.equal(r.stderr, '');
-    const name = spawnSync('sh', ['-c', `ls ${directory}/log-*`]).stdout.toString().trim();
+    const name = spawnSync('sh', ['-c', `ls ${directory}/log-*`])
+      .stdout.toString()
+      .trim();
     assert.match(name, /log-\d+$/);
     assert.match(readFileSync(name, 'utf8'), /^exit_group\(0\) += \?\n\+\+\+ exited with 0 \+\+\+\n/m);
   });

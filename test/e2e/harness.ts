@@ -33,7 +33,7 @@ function outcome(r: SpawnSyncReturns<Buffer>): Outcome {
 }
 /** Nothing of the test runner's own environment reaches the guest. */
 function environment(extra: Readonly<Record<string, string>> | undefined): Record<string, string> {
-  return { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', HOME: '/root', LANG: 'C.UTF-8', ...extra };
+  return { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', HOME: work, LANG: 'C.UTF-8', ...extra };
 }
 function spawn(file: string, args: readonly string[], o: RunOptions): Outcome {
   return outcome(spawnSync(file, args as string[], {

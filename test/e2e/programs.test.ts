@@ -61,7 +61,7 @@ describe('Debian programs', { concurrency: 2 }, () => {
   program('bash builtins', 'bash', '-c', 'set -e; cd /usr; pwd; type cd; test -d bin; echo {a..e} ~; read -r x y <<< "one two three"; echo "$y|$x"; declare -A m=([k]=v); echo ${m[k]}; printf -v z "%s-" 1 2 3; echo $z; exit 7');
   program('dash', 'dash', '-c', 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done; echo $i; trap "echo bye" EXIT; exit 3');
   program('perl', 'perl', '-e', 'my %h; $h{$_ % 13} .= chr(65 + $_ % 26) for 1..2000; print "$_ $h{$_}\\n" for sort { $a <=> $b } keys %h; print join(",", map { sprintf "%.10g", sqrt $_ } 1..20), "\\n"; my $s = "the quick brown fox" x 50; my $n = () = $s =~ /(\\w)(\\w+)/g; print "$n\\n"; print pack("w/a", "x" x 300) =~ tr/x//, "\\n"; use POSIX; print strftime("%Y", gmtime 0), " ", DBL_MAX, "\\n"');
-  program('lua5.4', 'lua5.4', '-e', 'local t = {} for i = 1, 20000 do t[i] = (i * 7919) % 10007 end table.sort(t) print(t[1], t[100], #t, 7 // 2, 7 / 2, 2^53, 1e15, string.format("%q %5.2f %g", "a\\nb", math.pi, 1e100)) print(string.rep("ab", 10):gsub("b", "%0%0")) print(pcall(error, {1}))');
+  program('lua5.4', 'lua5.4', '-e', 'local t = {} for i = 1, 20000 do t[i] = (i * 7919) % 10007 end table.sort(t) print(t[1], t[100], #t, 7 // 2, 7 / 2, 2^53, 1e15, string.format("%q %5.2f %g", "a\\nb", math.pi, 1e100)) print(string.rep("ab", 10):gsub("b", "%0%0")) print(pcall(error, "x"))');
   program('sqlite3', 'sqlite3', ':memory:', 'create table t(a integer primary key, b text, c real); with recursive n(i) as (select 1 union all select i+1 from n where i < 3000) insert into t select i, hex(i*i), i/7.0 from n; select count(*), sum(a), round(avg(c),6), max(b), group_concat(a) from t where a % 500 = 0; select b, count(*) from t group by length(b) order by 2;');
   program('openssl dgst', 'openssl', 'dgst', '-sha512', 'random');
   program('openssl sha3', 'openssl', 'dgst', '-sha3-256', 'text');
@@ -104,8 +104,8 @@ describe('python3', { concurrency: 2 }, () => {
 });
 
 describe('compiled programs', { concurrency: 2 }, () => {
-  const c = (source: string, flags: readonly string[] = [], args: readonly string[] = [], compiler?: string): void =>
-    same([source, ...flags, ...args].join(' '), () => [compile(source, flags, compiler), ...args], { timeout: 100_000 });
+  const c = (source: string, flags: readonly string[] = [], args: readonly string[] = [], compiler?: string, env: Record<string, string> = {}): void =>
+    same([source, ...flags, ...args].join(' '), () => [compile(source, flags, compiler), ...args], { timeout: 100_000, env });
   c('hello.c');
   c('hello.c', ['-static']);
   c('hello.c', ['-static-pie']);
@@ -119,8 +119,10 @@ describe('compiled programs', { concurrency: 2 }, () => {
   c('exceptions.cc');
   c('exceptions.cc', ['-static']);
   c('big-file.c');
-  c('numbers.c', ['-lm']);
-  c('numbers.c', ['-O0', '-lm']);
+  // libm picks its FMA variants by CPUID, and they round differently in the last place: none of them on either side.
+  const noFma = { GLIBC_TUNABLES: 'glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2,-AVX' };
+  c('numbers.c', ['-lm'], [], undefined, noFma);
+  c('numbers.c', ['-O0', '-lm'], [], undefined, noFma);
   c('signals.c');
   for (const how of ['abort', 'segv', 'fpe', 'ill', 'kill', 'term', 'pipe', 'exit']) c('dies.c', [], [how]);
 });

@@ -19,7 +19,8 @@ int main(int argc, char **argv) {
   printf("%5.3f|%-8s|%08x|%e|%g\n", 3.14159, "left", 0xbeef, 12345.678, 1e-7);
   printf("pagesz %lu clktck %lu secure %lu platform %s\n", getauxval(AT_PAGESZ), getauxval(AT_CLKTCK), getauxval(AT_SECURE), (char *)getauxval(AT_PLATFORM));
   char *end;
-  printf("%ld %g %d\n", strtol("-12x", &end, 10), strtod("1.5e10", 0), end[0]);
+  long number = strtol("-12x", &end, 10);
+  printf("%ld %g %c\n", number, strtod("1.5e10", 0), end[0]);
   errno = 0;
   close(77);
   printf("errno %d %s\n", errno, strerror(errno));
