@@ -22,11 +22,6 @@ const skip = nativeAvailable ? false : 'needs an x86-64 Linux host';
 const ENVIRONMENT = DATA + 0x2000;
 const STORE_ENVIRONMENT = [0xd9, 0x34, 0x25, ENVIRONMENT & 0xff, (ENVIRONMENT >> 8) & 0xff, (ENVIRONMENT >> 16) & 0xff, (ENVIRONMENT >> 24) & 0xff];
 
-/** Rows that are known to differ, with the reason; a row that no longer differs must leave the list. */
-const KNOWN: Readonly<Record<string, string>> = {
-  fnop: 'system.ts declares it a second time, without the instruction pointer',
-};
-
 function operandKind(row: Encoding): Parameters<typeof fillOperand>[3] {
   const name = row.mnemonic;
   const width = row.operands.find((o) => o.place === 'M')?.width;
@@ -49,7 +44,6 @@ export function x87Case(row: Encoding, random: Random, room = false): Case {
 
 test('x87 rows against the host CPU', { skip }, () => {
   const failures: string[] = [];
-  const known = new Set<string>();
   let cases = 0;
   for (const row of ENCODINGS) {
     if (row.options.group !== 'x87' || row.options.untestable !== undefined || !ROWS.test(`${row.mnemonic} ${row.text}`)) continue;
@@ -68,12 +62,10 @@ test('x87 rows against the host CPU', { skip }, () => {
       if (differences.length === 0 && n % WASM_EVERY === row.id % WASM_EVERY && runNative(c).exception !== 14) {
         differences = against(runWasm(c, insns)).map((d) => `WebAssembly: ${d}`);
       }
-      if (differences.length > 0 && KNOWN[row.mnemonic] !== undefined) known.add(row.mnemonic);
-      else if (differences.length > 0) failures.push(`${row.mnemonic} "${row.text}" case ${n}\n${describeCase(c, insns)}\n${stack(c)}\n  ${differences.join('\n  ')}`);
+      if (differences.length > 0) failures.push(`${row.mnemonic} "${row.text}" case ${n}\n${describeCase(c, insns)}\n${stack(c)}\n  ${differences.join('\n  ')}`);
     }
   }
   assert.ok(cases > 0, 'no row matches');
-  for (const name of Object.keys(KNOWN)) assert.ok(known.has(name) || !ROWS.test(name), `${name} does not differ any more: take it off the list`);
   assert.equal(failures.length, 0, `${failures.length} of ${cases} cases differ:\n\n${failures.join('\n\n')}`);
 });
 function stack(c: Case): string {

@@ -1,6 +1,6 @@
 /**
  * sin, cos, tan, atan2, 2^x − 1 and y·log2(x) with far more bits than a register holds, over BigInt: rounding the
- * results to 64 bits is right in all but about one of 2^60 cases. No x87 state here, only numbers.
+ * results to 64 bits is right in all but about one of 2^50 cases. No x87 state here, only numbers.
  *
  * Sine, cosine and tangent take π as the processors' microcode does, cut to 66 bits: Intel's and AMD's results are those
  * for the argument reduced by that π, and programs have been written around it.
@@ -17,12 +17,19 @@ export interface Signed extends Real {
 }
 
 /** Working precision in bits. */
-const W = 160;
+const W = 144;
 const ONE = 1n << BigInt(W);
 /** A difference of exponents from which the smaller summand is only a last-place trace. */
 const FAR = 2 * W;
 
-const length = (m: bigint): number => m.toString(16).length * 4 - Math.clz32(Number.parseInt(m.toString(16)[0] as string, 16)) + 28;
+const bits = new DataView(new ArrayBuffer(8));
+/** Number of bits of m > 0: from the exponent of its double, which may have been rounded up to the next power of two. */
+function length(m: bigint): number {
+  if (m >> 1000n !== 0n) return m.toString(2).length;
+  bits.setFloat64(0, Number(m));
+  const n = (bits.getUint16(0) >> 4) - 1022;
+  return m >> BigInt(n - 1) === 0n ? n - 1 : n;
+}
 /** Cut to W bits. */
 function cut(m: bigint, e: number): Real {
   const drop = length(m) - W;
@@ -49,11 +56,23 @@ function fixed(a: Real): bigint {
 }
 const real = (f: bigint): Real => ({ m: f, e: -W });
 
-/** Σ c_k t^k for |t| < 1 as fixed point, c given as successive divisors: 1 ± t/d1 (1 ± t/d2 (…)). */
-function nested(t: bigint, divisors: readonly bigint[], sign: 1n | -1n): bigint {
-  let sum = ONE;
-  for (let i = divisors.length - 1; i >= 0; i--) sum = ONE + (sign * t * sum) / ((divisors[i] as bigint) << BigInt(W));
+const SHIFT = BigInt(W);
+/** Σ c_k t^k for |t| < 1, all fixed point. */
+function polynomial(t: bigint, coefficients: readonly bigint[]): bigint {
+  let sum = 0n;
+  for (let k = coefficients.length - 1; k >= 0; k--) sum = ((sum * t) >> SHIFT) + (coefficients[k] as bigint);
   return sum;
+}
+/** 1, −1/(d1), 1/(d1·d2), … as far as fixed point reaches. */
+function inverses(divisor: (k: number) => number, alternating: boolean): bigint[] {
+  const out: bigint[] = [];
+  let product = 1n;
+  for (let k = 1; ; k++) {
+    const c = ONE / product;
+    if (c === 0n) return out;
+    out.push(alternating && k % 2 === 0 ? -c : c);
+    product *= BigInt(divisor(k));
+  }
 }
 /** Σ (sign·t)^k / (2k + 1): atan and atanh over their argument. */
 function oddSeries(t: bigint, sign: 1n | -1n): bigint {
@@ -61,16 +80,11 @@ function oddSeries(t: bigint, sign: 1n | -1n): bigint {
   let power = ONE;
   for (let k = 1n; power !== 0n; k += 2n) {
     sum += power / k;
-    power = (sign * power * t) >> BigInt(W);
+    power = (sign * power * t) >> SHIFT;
     if (power === -1n) break;
   }
   return sum;
 }
-const divisors = (count: number, f: (k: number) => number): bigint[] => Array.from({ length: count }, (_, k) => BigInt(f(k + 1)));
-const SIN_DIVISORS = divisors(24, (k) => 2 * k * (2 * k + 1));
-const COS_DIVISORS = divisors(24, (k) => (2 * k - 1) * 2 * k);
-const EXPM1_DIVISORS = divisors(36, (k) => k + 1);
-
 /** Made on first use: start-up pays nothing for them. */
 interface Constants {
   readonly ln2: Real;
@@ -79,6 +93,10 @@ interface Constants {
   readonly halfPi: Real;
   /** atan(k/8), k = 0 … 8, fixed point. */
   readonly atan8: readonly bigint[];
+  /** Coefficients of sin(x)/x and cos(x) in x², of (e^x − 1)/x in x. */
+  readonly sin: readonly bigint[];
+  readonly cos: readonly bigint[];
+  readonly expm1: readonly bigint[];
 }
 let made: Constants | undefined;
 function constants(): Constants {
@@ -87,15 +105,24 @@ function constants(): Constants {
   const ln2 = real((oddSeries(ONE / 9n, 1n) * 2n) / 3n);
   const pi = real(4n * (4n * atanInverse(5n) - atanInverse(239n)));
   const atan8 = Array.from({ length: 9 }, (_, k) => (k === 8 ? pi.m >> 2n : (oddSeries((ONE * BigInt(k * k)) / 64n, -1n) * BigInt(k)) / 8n));
-  made = { ln2, twoOverLn2: div({ m: 2n, e: 0 }, ln2), pi, halfPi: { m: pi.m, e: pi.e - 1 }, atan8 };
+  made = {
+    ln2,
+    twoOverLn2: div({ m: 2n, e: 0 }, ln2),
+    pi,
+    halfPi: { m: pi.m, e: pi.e - 1 },
+    atan8,
+    sin: inverses((k) => 2 * k * (2 * k + 1), true),
+    cos: inverses((k) => (2 * k - 1) * 2 * k, true),
+    expm1: inverses((k) => k + 1, false),
+  };
   return made;
 }
 
 /** π cut to 66 bits, times 2^64. */
 const PI66 = 0x3243f6a8885a308d3n;
 
-/** [sine, cosine] of x, |x| < 2^63. */
-export function sinCos(x: Signed): [Signed, Signed] {
+/** x, |x| < 2^63, as a quarter turn (mod 4) and the rest, at most an eighth of a turn either way. */
+function reduce(x: Signed): { quadrant: number; rest: Signed; square: bigint } {
   let quadrant = 0;
   let { m, e } = x;
   let negative = false;
@@ -111,19 +138,26 @@ export function sinCos(x: Signed): [Signed, Signed] {
     m = negative ? -r : r;
     e = -g;
   }
-  const r = cut(m, e);
-  const f = fixed(r);
-  const t = (f * f) >> BigInt(W);
-  const sine = mul(r, real(nested(t, SIN_DIVISORS, -1n)));
-  const cosine = real(nested(t, COS_DIVISORS, -1n));
-  // Of a positive angle first; sine is odd.
-  const s: Signed = (quadrant & 1) === 0 ? { ...sine, negative: negative !== (quadrant === 2) } : { ...cosine, negative: quadrant === 3 };
-  const c: Signed = (quadrant & 1) === 0 ? { ...cosine, negative: quadrant === 2 } : { ...sine, negative: negative !== (quadrant === 1) };
-  return [{ ...s, negative: s.negative !== x.negative }, c];
+  const rest = cut(m, e);
+  const f = fixed(rest);
+  return { quadrant, rest: { ...rest, negative }, square: (f * f) >> SHIFT };
 }
+/** Sine (0) or cosine (1) of |x|, from its reduction; the sign of x is for the caller. */
+function turn({ quadrant, rest, square }: ReturnType<typeof reduce>, quarter: number): Signed {
+  const { sin, cos } = constants();
+  const q = (quadrant + quarter) & 3;
+  if ((q & 1) === 0) return { ...mul(rest, real(polynomial(square, sin))), negative: rest.negative !== (q === 2) };
+  return { ...real(polynomial(square, cos)), negative: q === 3 };
+}
+const withSign = (v: Signed, x: Signed): Signed => ({ m: v.m, e: v.e, negative: v.negative !== x.negative });
+/** Of |x| < 2^63. */
+export const sin = (x: Signed): Signed => withSign(turn(reduce(x), 0), x);
+export const cos = (x: Signed): Signed => turn(reduce(x), 1);
 export function tan(x: Signed): Signed {
-  const [s, c] = sinCos(x);
-  return { ...div(s, c), negative: s.negative !== c.negative };
+  const r = reduce(x);
+  const s = turn(r, 0);
+  const c = turn(r, 1);
+  return withSign({ ...div(s, c), negative: s.negative !== c.negative }, x);
 }
 
 /** Angle of the point (x, y), neither zero nor infinite. */
@@ -149,7 +183,7 @@ export function atan2(y: Signed, x: Signed): Signed {
 export function exp2Minus1(x: Signed): Signed {
   const y = mul(x, constants().ln2);
   const f = fixed(y);
-  return { ...mul(y, real(nested(x.negative ? -f : f, EXPM1_DIVISORS, 1n))), negative: x.negative };
+  return { ...mul(y, real(polynomial(x.negative ? -f : f, constants().expm1))), negative: x.negative };
 }
 
 /** log2 from u = (v − 1)/(v + 1). */
@@ -159,10 +193,10 @@ function log2Of(u: Real): Real {
 /** y · log2(x), x positive, neither of them zero or infinite, x ≠ 1. */
 export function yLog2(y: Signed, x: Real): Signed {
   // x = 2^k · v, v in [√½, √2] or near it
-  const bits = length(x.m);
-  let k = bits + x.e;
-  let v: Real = { m: x.m, e: -bits };
-  if (v.m * 10n < 7n << BigInt(bits)) {
+  const n = length(x.m);
+  let k = n + x.e;
+  let v: Real = { m: x.m, e: -n };
+  if (v.m * 10n < 7n << BigInt(n)) {
     k -= 1;
     v = { m: v.m, e: v.e + 1 };
   }

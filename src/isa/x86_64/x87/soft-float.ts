@@ -33,6 +33,26 @@ export type Emit = (ir: Builder, ...v: Value[]) => void;
 export const pure = (name: string, params: Helper['params'], results: Helper['results'], build: Emit): Helper => ({ name: `x87.${name}`, params, results, effect: 'pure', build });
 export const F80 = ['i64', 'i32', 'i32'] as const;
 
+/**
+ * Emit the body of `helper` here instead of a call: a call costs more than most of these bodies. Its results.
+ * What stays a call is what rarely runs.
+ */
+export function inlined(ir: Builder, helper: Helper, args: readonly Value[]): Value[] {
+  const { build } = helper;
+  if (build === undefined) throw new Error(`helper ${helper.name} has no IR body`);
+  const results = helper.results.map((t) => ir.temp(t));
+  const after = ir.newBlock();
+  const outer = ir.ret;
+  ir.ret = (values): void => {
+    results.forEach((v, i) => ir.set(v, values[i] as Value));
+    ir.goto(after);
+  };
+  build(ir, ...args);
+  ir.ret = outer;
+  ir.begin(after);
+  return results.map((v) => ir.get(v));
+}
+
 /** Return the default NaN with IE. */
 export function retInvalid(ir: Builder): void {
   ir.ret([ir.const64(INDEFINITE.significand), ir.const32(INDEFINITE.signExponent), ir.const32(EXC.invalid)]);
@@ -50,7 +70,7 @@ export function and(ir: Builder, ...v: Value[]): Value {
   return v.reduce((a, b) => ir.i32.and(a, b));
 }
 /** 1 for a finite normal number without FROM_DENORMAL. */
-function isNormal(ir: Builder, sig: Value, se: Value): Value {
+export function isNormal(ir: Builder, sig: Value, se: Value): Value {
   const e = ir.i32.and(se, ir.const32(TOP_EXPONENT | FROM_DENORMAL));
   return ir.i32.and(ir.i32.lt_u(ir.i32.sub(e, ir.const32(1)), ir.const32(0x7ffe)), ir.i64.lt_s(sig, ir.const64(0)));
 }
@@ -233,41 +253,34 @@ function classify(ir: Builder, p: { sa: Value; ea: Value; sb: Value; eb: Value; 
   return o;
 }
 
-/** A + B, or A − B when `flip` is SIGN (a NaN's sign is never flipped). */
-const addSub = pure('addSub', [...BINARY, 'i32'], F80, (ir, sa, ea, sb, eb, control, flip) => {
+/** Signs and operands of a sum: significands with the integer bit set, any exponents. */
+interface Sum {
+  readonly sa: Value;
+  readonly ea: Value;
+  readonly sb: Value;
+  readonly eb: Value;
+  readonly signA: Value;
+  readonly signB: Value;
+  readonly control: Value;
+  readonly exc: Value;
+}
+/** An exact zero of unlike signs is +0, but −0 when rounding down. */
+const cancelled = (ir: Builder, control: Value): Value => ir.select(ir.i32.eq(ir.i32.and(control, ir.const32(0xc00)), ir.const32(0x400)), ir.const32(SIGN), ir.const32(0));
+/** Emit the sum of two numbers and return it. */
+function returnSum(ir: Builder, { sa, ea, sb, eb, signA, signB, control, exc }: Sum): void {
   const c = (n: number): Value => ir.const32(n);
-  const signA = signOf(ir, ea);
-  const signB = ir.i32.xor(signOf(ir, eb), flip);
-  const differ = ir.i32.ne(signA, signB);
-  // An exact zero of unlike signs is +0, but −0 when rounding down.
-  const cancelled = (): Value => ir.select(ir.i32.eq(ir.i32.and(control, c(0xc00)), c(0x400)), c(SIGN), c(0));
-  const o = classify(ir, { sa, ea, sb, eb, control }, (infA, infB, zeroA, zeroB, denormal, abort) => {
-    ir.if(and(ir, infA, infB, differ), () => retInvalid(ir));
-    abort();
-    ir.if(infA, () => ir.ret([sa, exponentOrSign(ir, signA), denormal]));
-    ir.if(infB, () => ir.ret([sb, exponentOrSign(ir, signB), denormal]));
-    ir.if(ir.i32.and(zeroA, zeroB), () => ir.ret([ir.const64(0), ir.select(differ, cancelled(), signA), c(0)]));
-    ir.if(ir.i32.or(zeroA, zeroB), () => {
-      // x + 0 still rounds: to a shorter precision, or an underflow that is not masked.
-      const s = ir.temp('i64');
-      const e = ir.temp('i32');
-      ir.set(s, ir.select(zeroA, sb, sa));
-      ir.set(e, exponentOf(ir, ir.select(zeroA, eb, ea)));
-      const sign = ir.select(zeroA, signB, signA);
-      normalise(ir, s, e);
-      ir.ret(ir.call(round, [sign, ir.get(e), ir.get(s), ir.const64(0), control, denormal]));
-    });
-  });
-  // Order by exponent: L has the larger.
-  const swap = ir.i32.lt_s(ir.get(o.ea), ir.get(o.eb));
-  const large = ir.select(swap, ir.get(o.sb), ir.get(o.sa));
-  const small = ir.select(swap, ir.get(o.sa), ir.get(o.sb));
-  const exp = ir.select(swap, ir.get(o.eb), ir.get(o.ea));
-  const shift = ir.i32.sub(exp, ir.select(swap, ir.get(o.ea), ir.get(o.eb)));
-  const sign = ir.select(swap, signB, signA);
+  // Order by exponent, the larger first.
+  const swap = ir.i32.lt_s(ea, eb);
+  const large = ir.select(swap, sb, sa);
+  const small = ir.select(swap, sa, sb);
+  const exp = ir.select(swap, eb, ea);
+  const shift = ir.i32.sub(exp, ir.select(swap, ea, eb));
+  const sign = ir.temp('i32');
+  ir.set(sign, ir.select(swap, signB, signA));
   const n = ir.i64.extend_i32_u(shift);
   const hi = ir.temp('i64');
   const lo = ir.temp('i64');
+  const e = ir.temp('i32');
   ir.if(
     ir.i32.lt_u(shift, c(64)),
     () => {
@@ -283,29 +296,61 @@ const addSub = pure('addSub', [...BINARY, 'i32'], F80, (ir, sa, ea, sb, eb, cont
   );
   const h = ir.get(hi);
   const l = ir.get(lo);
-  const exc = ir.get(o.exc);
-  ir.if(ir.i32.eqz(differ), () => {
-    const sum = ir.i64.add(large, h);
-    const carry = ir.i64.lt_u(sum, h);
-    const k = ir.i64.extend_i32_u(carry);
-    const top = ir.i64.or(ir.i64.shr_u(sum, k), ir.select(carry, ir.const64(MSB), ir.const64(0)));
-    const low = ir.select(carry, or64(ir, ir.i64.shl(sum, ir.const64(63)), ir.i64.shr_u(l, ir.const64(1)), ir.i64.and(l, ir.const64(1))), l);
-    ir.ret(ir.call(round, [sign, ir.i32.add(exp, carry), top, low, control, exc]));
+  ir.if(
+    ir.i32.eq(signA, signB),
+    () => {
+      const sum = ir.i64.add(large, h);
+      const carry = ir.i64.lt_u(sum, h);
+      const k = ir.i64.extend_i32_u(carry);
+      ir.set(hi, ir.i64.or(ir.i64.shr_u(sum, k), ir.i64.shl(k, ir.const64(63))));
+      ir.set(lo, ir.select(carry, or64(ir, ir.i64.shl(sum, ir.const64(63)), ir.i64.shr_u(l, ir.const64(1)), ir.i64.and(l, ir.const64(1))), l));
+      ir.set(e, ir.i32.add(exp, carry));
+    },
+    () => {
+      const borrow = ir.i64.ne(l, ir.const64(0));
+      const d = ir.i64.sub(ir.i64.sub(large, h), ir.i64.extend_i32_u(borrow));
+      const dl = ir.i64.sub(ir.const64(0), l);
+      // Equal exponents may leave a negative difference; then there is no low part.
+      const negative = ir.i32.and(ir.i32.eqz(shift), ir.i64.lt_u(large, small));
+      const mag = ir.select(negative, ir.i64.sub(ir.const64(0), d), d);
+      ir.if(ir.i64.eqz(ir.i64.or(mag, dl)), () => ir.ret([ir.const64(0), cancelled(ir, control), exc]));
+      const empty = ir.i64.eqz(mag);
+      const m = ir.select(empty, dl, mag);
+      const ml = ir.select(empty, ir.const64(0), dl);
+      const z = ir.i64.clz(m);
+      ir.set(hi, ir.i64.or(ir.i64.shl(m, z), ir.i64.shr_u(ir.i64.shr_u(ml, ir.const64(1)), ir.i64.xor(z, ir.const64(63)))));
+      ir.set(lo, ir.i64.shl(ml, z));
+      ir.set(e, ir.i32.sub(ir.i32.sub(exp, ir.i32.wrap_i64(z)), ir.i32.shl(empty, c(6))));
+      ir.set(sign, ir.select(negative, signB, ir.get(sign)));
+    },
+  );
+  ir.ret(inlined(ir, round, [ir.get(sign), ir.get(e), ir.get(hi), ir.get(lo), control, exc]));
+}
+
+/** A + B, or A − B when `flip` is SIGN (a NaN's sign is never flipped). */
+const addSub = pure('addSub', [...BINARY, 'i32'], F80, (ir, sa, ea, sb, eb, control, flip) => {
+  const c = (n: number): Value => ir.const32(n);
+  const signA = signOf(ir, ea);
+  const signB = ir.i32.xor(signOf(ir, eb), flip);
+  const differ = ir.i32.ne(signA, signB);
+  const o = classify(ir, { sa, ea, sb, eb, control }, (infA, infB, zeroA, zeroB, denormal, abort) => {
+    ir.if(and(ir, infA, infB, differ), () => retInvalid(ir));
+    abort();
+    ir.if(infA, () => ir.ret([sa, exponentOrSign(ir, signA), denormal]));
+    ir.if(infB, () => ir.ret([sb, exponentOrSign(ir, signB), denormal]));
+    ir.if(ir.i32.and(zeroA, zeroB), () => ir.ret([ir.const64(0), ir.select(differ, cancelled(ir, control), signA), c(0)]));
+    ir.if(ir.i32.or(zeroA, zeroB), () => {
+      // x + 0 still rounds: to a shorter precision, or an underflow that is not masked.
+      const s = ir.temp('i64');
+      const e = ir.temp('i32');
+      ir.set(s, ir.select(zeroA, sb, sa));
+      ir.set(e, exponentOf(ir, ir.select(zeroA, eb, ea)));
+      const sign = ir.select(zeroA, signB, signA);
+      normalise(ir, s, e);
+      ir.ret(ir.call(round, [sign, ir.get(e), ir.get(s), ir.const64(0), control, denormal]));
+    });
   });
-  const borrow = ir.i64.ne(l, ir.const64(0));
-  const d = ir.i64.sub(ir.i64.sub(large, h), ir.i64.extend_i32_u(borrow));
-  const dl = ir.i64.sub(ir.const64(0), l);
-  // Equal exponents may leave a negative difference; then there is no low part.
-  const negative = ir.i32.and(ir.i32.eqz(shift), ir.i64.lt_u(large, small));
-  const mag = ir.select(negative, ir.i64.sub(ir.const64(0), d), d);
-  ir.if(ir.i64.eqz(ir.i64.or(mag, dl)), () => ir.ret([ir.const64(0), cancelled(), exc]));
-  const empty = ir.i64.eqz(mag);
-  const m = ir.select(empty, dl, mag);
-  const ml = ir.select(empty, ir.const64(0), dl);
-  const z = ir.i64.clz(m);
-  const hi2 = ir.i64.or(ir.i64.shl(m, z), ir.i64.shr_u(ir.i64.shr_u(ml, ir.const64(1)), ir.i64.xor(z, ir.const64(63))));
-  const exp2 = ir.i32.sub(ir.i32.sub(exp, ir.i32.wrap_i64(z)), ir.i32.shl(empty, c(6)));
-  ir.ret(ir.call(round, [ir.select(negative, signB, sign), exp2, hi2, ir.i64.shl(ml, z), control, exc]));
+  returnSum(ir, { sa: ir.get(o.sa), ea: ir.get(o.ea), sb: ir.get(o.sb), eb: ir.get(o.eb), signA, signB, control, exc: ir.get(o.exc) });
 });
 function exponentOrSign(ir: Builder, sign: Value): Value {
   return ir.i32.or(sign, ir.const32(TOP_EXPONENT));
@@ -314,7 +359,16 @@ export function or64(ir: Builder, ...v: Value[]): Value {
   return v.reduce((a, b) => ir.i64.or(a, b));
 }
 
-export const mul = pure('mul', BINARY, F80, (ir, sa, ea, sb, eb, control) => {
+/** Emit the product of two numbers (significands with the integer bit set, any exponents) and return it. */
+function returnProduct(ir: Builder, a: Value, ea: Value, b: Value, eb: Value, sign: Value, control: Value, exc: Value): void {
+  const hi = ir.mulHiU(a, b);
+  const lo = ir.i64.mul(a, b);
+  const k = ir.i64.clz(hi); // 0 or 1
+  const exp = ir.i32.sub(ir.i32.sub(ir.i32.add(ea, eb), ir.const32(BIAS - 1)), ir.i32.wrap_i64(k));
+  const carried = ir.i64.and(ir.i64.shr_u(lo, ir.const64(63)), k);
+  ir.ret(inlined(ir, round, [sign, exp, ir.i64.or(ir.i64.shl(hi, k), carried), ir.i64.shl(lo, k), control, exc]));
+}
+const mulFull = pure('mul', BINARY, F80, (ir, sa, ea, sb, eb, control) => {
   const sign = ir.i32.xor(signOf(ir, ea), signOf(ir, eb));
   const o = classify(ir, { sa, ea, sb, eb, control }, (infA, infB, zeroA, zeroB, denormal, abort) => {
     ir.if(ir.i32.or(ir.i32.and(infA, zeroB), ir.i32.and(infB, zeroA)), () => retInvalid(ir));
@@ -322,14 +376,7 @@ export const mul = pure('mul', BINARY, F80, (ir, sa, ea, sb, eb, control) => {
     ir.if(ir.i32.or(infA, infB), () => ir.ret([ir.const64(MSB), exponentOrSign(ir, sign), denormal]));
     ir.if(ir.i32.or(zeroA, zeroB), () => ir.ret([ir.const64(0), sign, denormal]));
   });
-  const a = ir.get(o.sa);
-  const b = ir.get(o.sb);
-  const hi = ir.mulHiU(a, b);
-  const lo = ir.i64.mul(a, b);
-  const k = ir.i64.clz(hi); // 0 or 1
-  const exp = ir.i32.sub(ir.i32.sub(ir.i32.add(ir.get(o.ea), ir.get(o.eb)), ir.const32(BIAS - 1)), ir.i32.wrap_i64(k));
-  const carried = ir.i64.and(ir.i64.shr_u(lo, ir.const64(63)), k);
-  ir.ret(ir.call(round, [sign, exp, ir.i64.or(ir.i64.shl(hi, k), carried), ir.i64.shl(lo, k), control, ir.get(o.exc)]));
+  returnProduct(ir, ir.get(o.sa), ir.get(o.ea), ir.get(o.sb), ir.get(o.eb), sign, control, ir.get(o.exc));
 });
 
 /** hi:lo / d with the top bit of d set and hi < d: [quotient, remainder]. Two 32-bit digits, each corrected at most twice. */
@@ -352,8 +399,20 @@ export const divide128 = pure('divide128', ['i64', 'i64', 'i64'], ['i64', 'i64']
   ir.ret([ir.i64.or(ir.i64.shl(q1, C(32)), q0), rest]);
 });
 
-/** A / B */
-export const div = pure('div', BINARY, F80, (ir, sa, ea, sb, eb, control) => {
+/** Emit the quotient of two numbers (significands with the integer bit set, any exponents) and return it. */
+function returnQuotient(ir: Builder, a: Value, ea: Value, b: Value, eb: Value, sign: Value, control: Value, exc: Value): void {
+  const c = (n: number): Value => ir.const32(n);
+  const below = ir.i64.lt_u(a, b);
+  const exp = ir.i32.sub(ir.i32.add(ir.i32.sub(ea, eb), c(BIAS)), below);
+  const hi = ir.select(below, a, ir.i64.shr_u(a, ir.const64(1)));
+  const lo = ir.select(below, ir.const64(0), ir.i64.shl(a, ir.const64(63)));
+  const [q, r] = inlined(ir, divide128, [hi, lo, b]) as [Value, Value];
+  // The remainder against half the divisor, as a fraction: 0, below, exactly, above.
+  const other = ir.i64.sub(b, r);
+  const fraction = ir.select(ir.i64.eqz(r), ir.const64(0), ir.select(ir.i64.gt_u(r, other), ir.const64(3n << 62n), ir.select(ir.i64.eq(r, other), ir.const64(MSB), ir.const64(1n << 62n))));
+  ir.ret(inlined(ir, round, [sign, exp, q, fraction, control, exc]));
+}
+const divFull = pure('div', BINARY, F80, (ir, sa, ea, sb, eb, control) => {
   const c = (n: number): Value => ir.const32(n);
   const sign = ir.i32.xor(signOf(ir, ea), signOf(ir, eb));
   const o = classify(ir, { sa, ea, sb, eb, control }, (infA, infB, zeroA, zeroB, denormal, abort) => {
@@ -363,21 +422,21 @@ export const div = pure('div', BINARY, F80, (ir, sa, ea, sb, eb, control) => {
     ir.if(infA, () => ir.ret([ir.const64(MSB), exponentOrSign(ir, sign), denormal]));
     ir.if(ir.i32.or(infB, zeroA), () => ir.ret([ir.const64(0), sign, denormal]));
   });
-  const a = ir.get(o.sa);
-  const b = ir.get(o.sb);
-  const below = ir.i64.lt_u(a, b);
-  const exp = ir.i32.sub(ir.i32.add(ir.i32.sub(ir.get(o.ea), ir.get(o.eb)), c(BIAS)), below);
-  const hi = ir.select(below, a, ir.i64.shr_u(a, ir.const64(1)));
-  const lo = ir.select(below, ir.const64(0), ir.i64.shl(a, ir.const64(63)));
-  const [q, r] = ir.call(divide128, [hi, lo, b]) as [Value, Value];
-  // The remainder against half the divisor, as a fraction: 0, below, exactly, above.
-  const other = ir.i64.sub(b, r);
-  const fraction = ir.select(ir.i64.eqz(r), ir.const64(0), ir.select(ir.i64.gt_u(r, other), ir.const64(3n << 62n), ir.select(ir.i64.eq(r, other), ir.const64(MSB), ir.const64(1n << 62n))));
-  ir.ret(ir.call(round, [sign, exp, q, fraction, control, ir.get(o.exc)]));
+  returnQuotient(ir, ir.get(o.sa), ir.get(o.ea), ir.get(o.sb), ir.get(o.eb), sign, control, ir.get(o.exc));
 });
 
-export const add = pure('add', BINARY, F80, (ir, ...p) => ir.ret(ir.call(addSub, [...p, ir.const32(0)])));
-export const sub = pure('sub', BINARY, F80, (ir, ...p) => ir.ret(ir.call(addSub, [...p, ir.const32(SIGN)])));
+/** A helper for inlining: two normal numbers are worked on in place, anything else goes to `full`. */
+function quick(name: string, full: Helper, more: (ir: Builder) => Value[], build: (ir: Builder, a: Value, ea: Value, b: Value, eb: Value, signA: Value, signB: Value, control: Value) => void): Helper {
+  return pure(name, BINARY, F80, (ir, sa, ea, sb, eb, control) => {
+    ir.if(ir.i32.eqz(ir.i32.and(isNormal(ir, sa, ea), isNormal(ir, sb, eb))), () => ir.ret(ir.call(full, [sa, ea, sb, eb, control, ...more(ir)])));
+    build(ir, sa, exponentOf(ir, ea), sb, exponentOf(ir, eb), signOf(ir, ea), signOf(ir, eb), control);
+  });
+}
+const none = (): Value[] => [];
+export const add = quick('add', addSub, (ir) => [ir.const32(0)], (ir, sa, ea, sb, eb, signA, signB, control) => returnSum(ir, { sa, ea, sb, eb, signA, signB, control, exc: ir.const32(0) }));
+export const sub = quick('sub', addSub, (ir) => [ir.const32(SIGN)], (ir, sa, ea, sb, eb, signA, signB, control) => returnSum(ir, { sa, ea, sb, eb, signA, signB: ir.i32.xor(signB, ir.const32(SIGN)), control, exc: ir.const32(0) }));
+export const mul = quick('mul', mulFull, none, (ir, a, ea, b, eb, signA, signB, control) => returnProduct(ir, a, ea, b, eb, ir.i32.xor(signA, signB), control, ir.const32(0)));
+export const div = quick('div', divFull, none, (ir, a, ea, b, eb, signA, signB, control) => returnQuotient(ir, a, ea, b, eb, ir.i32.xor(signA, signB), control, ir.const32(0)));
 
 export const sqrt = pure('sqrt', ['i64', 'i32', 'i32'], F80, (ir, sa, ea, control) => {
   const c = (n: number): Value => ir.const32(n);
@@ -423,5 +482,5 @@ export const sqrt = pure('sqrt', ['i64', 'i32', 'i32'], F80, (ir, sa, ea, contro
   const [q1, q0] = diff(root);
   const more = ir.i32.or(ir.i64.ne(q1, C(0)), ir.i64.gt_u(q0, root));
   const fraction = ir.select(ir.i64.eqz(ir.i64.or(q1, q0)), C(0), ir.select(more, C(3n << 62n), C(1n << 62n)));
-  ir.ret(ir.call(round, [c(0), ir.i32.add(ir.i32.shr_s(e, c(1)), c(BIAS)), root, fraction, control, denormal]));
+  ir.ret(inlined(ir, round, [c(0), ir.i32.add(ir.i32.shr_s(e, c(1)), c(BIAS)), root, fraction, control, denormal]));
 });

@@ -12,7 +12,7 @@ import type { Builder, Helper, Value } from '../../../ir/builder.ts';
 import type { Type } from '../../../ir/ops.ts';
 import { STATE } from '../cpu-state.ts';
 import { CC, compare, extract, from32, from64, fromBcd, fromInt, remainder, roundToInt, scale, to32, to64, toBcd, toInt16, toInt32, toInt64, BLOCKED } from './convert.ts';
-import { add, div, EXC, exponentOf, F80, FROM_DENORMAL, INDEFINITE, isNan, isSignalling, isTop, isUnsupported, isZero, mul, or, PRE_EXCEPTIONS, SIGN, sqrt, sub, unmasked } from './soft-float.ts';
+import { add, div, EXC, exponentOf, F80, FROM_DENORMAL, INDEFINITE, inlined, isNan, isSignalling, isTop, isUnsupported, isZero, mul, or, PRE_EXCEPTIONS, SIGN, sqrt, sub, unmasked } from './soft-float.ts';
 
 /** ES and B. */
 const SUMMARY = 0x8080;
@@ -77,28 +77,35 @@ const indefinite = (ir: Builder): [Value, Value] => [ir.const64(INDEFINITE.signi
 
 // ---- results ----
 
-/** Write (sig, se) to ST(i) with its exceptions, unless one forbids it; then pop `pops` times (0…2). */
-export const commit = helper('commit', ['i32', ...F80, 'i32'], [], (ir, i, sig, se, exc, pops) => {
-  const quiet = ir.i32.eqz(exc);
+/** Clear C1: what an instruction without exceptions does to the status word. */
+const clearC1 = (ir: Builder): void => ir.stateStore('i32.store', STATE.x87Status, ir.i32.and(loadStatus(ir), ir.const32(~CC.c1)));
+/** The exceptions of a result into the status word; 1 if one of them forbids to write the result. */
+const raiseForResult = helper('raiseForResult', ['i32'], ['i32'], (ir, exc) => {
+  ir.if(unmasked(ir, exc, loadControl(ir), PRE_EXCEPTIONS), () => {
+    raise(ir, ir.i32.and(exc, ir.const32(PRE_EXCEPTIONS | EXC.stack)));
+    ir.ret([ir.const32(1)]);
+  });
+  raise(ir, exc);
+  ir.ret([ir.const32(0)]);
+});
+/** Write (sig, se) to ST(i) with its exceptions, unless one forbids it; then pop. */
+export const commit = helper('commit', ['i32', ...F80, 'i32'], [], (ir, i, sig, se, exc, pop) => {
+  // PE alone, masked, and C1 are what arithmetic brings; anything else goes the long way.
+  const control = loadControl(ir);
   ir.if(
-    quiet,
-    () => ir.stateStore('i32.store', STATE.x87Status, ir.i32.and(loadStatus(ir), ir.const32(~CC.c1))),
-    () => {
-      ir.if(unmasked(ir, exc, loadControl(ir), PRE_EXCEPTIONS), () => {
-        raise(ir, ir.i32.and(exc, ir.const32(PRE_EXCEPTIONS | EXC.stack)));
-        ir.ret([]);
-      });
-      raise(ir, exc);
-    },
+    ir.i32.or(ir.i32.and(exc, ir.const32(~(EXC.precision | EXC.roundUp))), unmasked(ir, exc, control, EXC.precision)),
+    () => ir.if((ir.call(raiseForResult, [exc]) as [Value])[0], () => ir.ret([])),
+    () => ir.stateStore('i32.store', STATE.x87Status, ir.i32.or(ir.i32.and(loadStatus(ir), ir.const32(~CC.c1)), exc)),
   );
-  const register = physical(ir, loadTop(ir), i);
+  const top = loadTop(ir);
+  const register = physical(ir, top, i);
   storeRegister(ir, register, sig, se);
-  markUsed(ir, loadTags(ir), register);
-  ir.if(pops, () => popTop(ir));
+  const tags = ir.i32.or(loadTags(ir), bit(ir, register));
+  ir.stateStore('i32.store', STATE.x87Tag, ir.select(pop, ir.i32.and(tags, ir.i32.xor(bit(ir, top), ir.const32(-1))), tags));
+  ir.stateStore('i32.store', STATE.x87Top, ir.i32.and(ir.i32.add(top, pop), ir.const32(7)));
   ir.ret([]);
 });
-/** Push (sig, se) with the exceptions of loading it. */
-export const push = helper('push', F80, [], (ir, sig, se, exc) => {
+const pushSlow = helper('pushSlow', F80, [], (ir, sig, se, exc) => {
   const top = above(ir, loadTop(ir));
   const tags = loadTags(ir);
   const put = (s: Value, e: Value): void => {
@@ -114,6 +121,20 @@ export const push = helper('push', F80, [], (ir, sig, se, exc) => {
   raise(ir, exc);
   // A denormal is loaded even with DE unmasked.
   ir.if(ir.i32.eqz(unmasked(ir, exc, loadControl(ir), EXC.invalid)), () => put(sig, se));
+  ir.ret([]);
+});
+/** Push (sig, se) with the exceptions of loading it. */
+export const push = helper('push', F80, [], (ir, sig, se, exc) => {
+  const top = above(ir, loadTop(ir));
+  const tags = loadTags(ir);
+  ir.if(ir.i32.or(exc, inUse(ir, tags, top)), () => {
+    ir.call(pushSlow, [sig, se, exc]);
+    ir.ret([]);
+  });
+  clearC1(ir);
+  storeRegister(ir, top, sig, se);
+  markUsed(ir, tags, top);
+  ir.stateStore('i32.store', STATE.x87Top, top);
   ir.ret([]);
 });
 
@@ -139,8 +160,8 @@ export function underflowTo(ir: Builder, i: Value, pops: Value): () => void {
 function registerArithmetic(name: string, op: Helper): Helper {
   return helper(`${name}St`, ['i32', 'i32', 'i32', 'i32'], [], (ir, target, a, b, pops) => {
     const [x, y] = operands(ir, [a, b], underflowTo(ir, target, pops)) as [[Value, Value], [Value, Value]];
-    const result = ir.call(op, [...x, ...y, loadControl(ir)]);
-    ir.call(commit, [target, ...result, pops]);
+    const result = inlined(ir, op, [...x, ...y, loadControl(ir)]);
+    inlined(ir, commit, [target, ...result, pops]);
     ir.ret([]);
   });
 }
@@ -149,8 +170,8 @@ function memoryArithmetic(name: string, op: Helper, reversed: boolean): Helper {
   return helper(`${name}Memory`, ['i64', 'i32'], [], (ir, sig, se) => {
     const zero = ir.const32(0);
     const [x] = operands(ir, [zero], underflowTo(ir, zero, zero)) as [[Value, Value]];
-    const result = ir.call(op, reversed ? [sig, se, ...x, loadControl(ir)] : [...x, sig, se, loadControl(ir)]);
-    ir.call(commit, [zero, ...result, zero]);
+    const result = inlined(ir, op, reversed ? [sig, se, ...x, loadControl(ir)] : [...x, sig, se, loadControl(ir)]);
+    inlined(ir, commit, [zero, ...result, zero]);
     ir.ret([]);
   });
 }
@@ -169,7 +190,7 @@ function unary(name: string, op: Helper): Helper {
   return helper(`${name}St`, [], [], (ir) => {
     const zero = ir.const32(0);
     const [x] = operands(ir, [zero], underflowTo(ir, zero, zero)) as [[Value, Value]];
-    ir.call(commit, [zero, ...ir.call(op, [...x, loadControl(ir)]), zero]);
+    inlined(ir, commit, [zero, ...inlined(ir, op, [...x, loadControl(ir)]), zero]);
     ir.ret([]);
   });
 }
@@ -179,7 +200,7 @@ export const ROUND_TO_INT = unary('roundToInt', roundToInt);
 export const SET_SIGN = helper('setSign', ['i32', 'i32'], [], (ir, keep, flip) => {
   const zero = ir.const32(0);
   const [[sig, se]] = operands(ir, [zero], underflowTo(ir, zero, zero)) as [[Value, Value]];
-  ir.call(commit, [zero, sig, ir.i32.xor(ir.i32.and(se, keep), flip), zero, zero]);
+  inlined(ir, commit, [zero, sig, ir.i32.xor(ir.i32.and(se, keep), flip), zero, zero]);
   ir.ret([]);
 });
 export const SCALE = helper('scaleSt', [], [], (ir) => {
@@ -233,17 +254,17 @@ export const EXTRACT = helper('extractSt', [], [], (ir) => {
 
 function loadFloat(name: string, type: 'i32' | 'i64', from: Helper): Helper {
   return helper(name, [type], [], (ir, bits) => {
-    const [sig, se] = ir.call(from, [bits]) as [Value, Value];
+    const [sig, se] = inlined(ir, from, [bits]) as [Value, Value];
     const signalling = ir.i32.and(isNan(ir, sig, se), isSignalling(ir, sig));
     const exc = ir.i32.or(signalling, ir.i32.shr_u(ir.i32.and(se, ir.const32(FROM_DENORMAL)), ir.const32(15)));
-    ir.call(push, [ir.i64.or(sig, ir.i64.shl(ir.i64.extend_i32_u(signalling), ir.const64(62))), se, exc]);
+    inlined(ir, push, [ir.i64.or(sig, ir.i64.shl(ir.i64.extend_i32_u(signalling), ir.const64(62))), se, exc]);
     ir.ret([]);
   });
 }
 export const LOAD32 = loadFloat('load32', 'i32', from32);
 export const LOAD64 = loadFloat('load64', 'i64', from64);
 export const LOAD_INT = helper('loadInt', ['i64'], [], (ir, v) => {
-  ir.call(push, [...ir.call(fromInt, [v]), ir.const32(0)]);
+  inlined(ir, push, [...inlined(ir, fromInt, [v]), ir.const32(0)]);
   ir.ret([]);
 });
 export const LOAD_BCD = helper('loadBcd', ['i64', 'i32'], [], (ir, lo, hi) => {
@@ -266,7 +287,7 @@ export const LOAD_ST = helper('loadSt', ['i32'], [], (ir, i) => {
     });
     ir.ret([]);
   });
-  ir.call(push, [...loadRegister(ir, source), ir.const32(0)]);
+  inlined(ir, push, [...loadRegister(ir, source), ir.const32(0)]);
   ir.ret([]);
 });
 /** Push a constant given as the significand rounded down, with `nearestUp` 1 when the nearest is one above. */
@@ -289,7 +310,7 @@ function storeValue(name: string, op: Helper, substitute: (ir: Builder) => Value
       ir.ret([...substitute(ir), blocked]);
     });
     const rounding = truncate ? ir.i32.or(control, ir.const32(0xc00)) : control;
-    ir.ret(ir.call(op, [...loadRegister(ir, top), rounding]));
+    ir.ret(inlined(ir, op, [...loadRegister(ir, top), rounding]));
   });
 }
 /** The value as it is. */
@@ -310,14 +331,21 @@ export const STORE_TRUNCATED = {
 } as const;
 /** After the store: (exceptions as they came, pop 0 or 1). */
 export const STORED = helper('stored', ['i32', 'i32'], [], (ir, exc, pop) => {
-  raise(ir, ir.i32.and(exc, ir.const32(~BLOCKED)));
-  ir.if(ir.i32.and(pop, ir.i32.ge_s(exc, ir.const32(0))), () => popTop(ir));
+  ir.if(
+    exc,
+    () => {
+      raise(ir, ir.i32.and(exc, ir.const32(~BLOCKED)));
+      ir.if(ir.i32.lt_s(exc, ir.const32(0)), () => ir.ret([]));
+    },
+    () => clearC1(ir),
+  );
+  ir.if(pop, () => popTop(ir));
   ir.ret([]);
 });
 /** FST ST(i): copy ST(0) to ST(i), pop. */
 export const STORE_ST = helper('storeSt', ['i32', 'i32'], [], (ir, i, pop) => {
   const [x] = operands(ir, [ir.const32(0)], underflowTo(ir, i, pop)) as [[Value, Value]];
-  ir.call(commit, [i, ...x, ir.const32(0), pop]);
+  inlined(ir, commit, [i, ...x, ir.const32(0), pop]);
   ir.ret([]);
 });
 /** FSTPNCE: as FSTP ST(i), but an empty ST(0) is only popped. */
@@ -327,7 +355,7 @@ export const STORE_ST_UNCHECKED = helper('storeStUnchecked', ['i32'], [], (ir, i
     () => ir.call(STORE_ST, [i, ir.const32(1)]),
     () => {
       popTop(ir);
-      raise(ir, ir.const32(0));
+      clearC1(ir);
     },
   );
   ir.ret([]);
@@ -343,7 +371,7 @@ export const EXCHANGE = helper('exchange', ['i32'], [], (ir, i) => {
   const usedB = inUse(ir, tags, other);
   ir.if(
     ir.i32.and(usedA, usedB),
-    () => raise(ir, ir.const32(0)),
+    () => clearC1(ir),
     () => {
       raise(ir, ir.const32(STACK_UNDERFLOW));
       ir.if(ir.i32.eqz(ir.i32.and(loadControl(ir), ir.const32(EXC.invalid))), () => ir.ret([]));
@@ -379,7 +407,7 @@ export const COMPARE_ST = helper('compareSt', ['i32', 'i32', 'i32'], [], (ir, i,
     });
   const unordered = ir.const32(CC.c0 | CC.c2 | CC.c3);
   const [x, y] = operands(ir, [ir.const32(0), i], () => popAll(compared(ir, unordered, ir.const32(STACK_UNDERFLOW), ALL_CODES))) as [[Value, Value], [Value, Value]];
-  const [codes, exc] = ir.call(compare, [...x, ...y, quiet]) as [Value, Value];
+  const [codes, exc] = inlined(ir, compare, [...x, ...y, quiet]) as [Value, Value];
   popAll(compared(ir, codes, exc, ALL_CODES));
   ir.ret([]);
 });
@@ -388,7 +416,7 @@ export const COMPARE_MEMORY = helper('compareMemory', ['i64', 'i32', 'i32'], [],
   const unordered = ir.const32(CC.c0 | CC.c2 | CC.c3);
   const finish = (codes: Value, exc: Value): void => ir.if(ir.i32.and(compared(ir, codes, exc, ALL_CODES), pop), () => popTop(ir));
   const [x] = operands(ir, [ir.const32(0)], () => finish(unordered, ir.const32(STACK_UNDERFLOW))) as [[Value, Value]];
-  const [codes, exc] = ir.call(compare, [...x, sig, se, ir.const32(0)]) as [Value, Value];
+  const [codes, exc] = inlined(ir, compare, [...x, sig, se, ir.const32(0)]) as [Value, Value];
   finish(codes, exc);
   ir.ret([]);
 });
@@ -403,10 +431,10 @@ export const COMPARE_FLAGS = helper('compareFlags', ['i32', 'i32', 'i32'], ['i32
   };
   // C1 tells of a stack fault only; else it stays.
   ir.if(ir.i32.eqz(ir.i32.and(inUse(ir, tags, top), inUse(ir, tags, other))), () => {
-    raise(ir, ir.const32(0));
+    clearC1(ir);
     finish(ir.const32(CC.c0 | CC.c2 | CC.c3), ir.const32(STACK_UNDERFLOW));
   });
-  const [codes, exc] = ir.call(compare, [...loadRegister(ir, top), ...loadRegister(ir, other), quiet]) as [Value, Value];
+  const [codes, exc] = inlined(ir, compare, [...loadRegister(ir, top), ...loadRegister(ir, other), quiet]) as [Value, Value];
   finish(codes, exc);
 });
 export const EXAMINE = helper('examine', [], [], (ir) => {
@@ -426,14 +454,14 @@ export const EXAMINE = helper('examine', [], [], (ir) => {
 /** FINCSTP, FDECSTP: TOP += by. */
 export const ROTATE = helper('rotate', ['i32'], [], (ir, by) => {
   ir.stateStore('i32.store', STATE.x87Top, physical(ir, loadTop(ir), by));
-  raise(ir, ir.const32(0));
+  clearC1(ir);
   ir.ret([]);
 });
 /** FFREE: (i, pop). */
 export const FREE = helper('free', ['i32', 'i32'], [], (ir, i, pop) => {
   const top = loadTop(ir);
   ir.stateStore('i32.store', STATE.x87Tag, ir.i32.and(loadTags(ir), ir.i32.xor(bit(ir, physical(ir, top, i)), ir.const32(-1))));
-  raise(ir, ir.const32(0));
+  clearC1(ir);
   ir.if(pop, () => popTop(ir));
   ir.ret([]);
 });

@@ -7,7 +7,7 @@
 import type { Builder, Helper, HelperEnv, Value } from '../../../ir/builder.ts';
 import { STATE } from '../cpu-state.ts';
 import { CC } from './convert.ts';
-import { atan2, exp2Minus1, type Signed, sinCos, split128, tan, yLog2, yLog2Plus1 } from './functions.ts';
+import { atan2, cos, exp2Minus1, type Signed, sin, split128, tan, yLog2, yLog2Plus1 } from './functions.ts';
 import { BIAS, BINARY, EXC, exponentOf, F80, isDenormal, isNanOrUnsupported, isTop, isZero, MSB, nan1, nan2, or, PRE_EXCEPTIONS, retInvalid, round, SIGN, signOf, TOP_EXPONENT, unmasked } from './soft-float.ts';
 import { above, commit, fillIndefinite, helper, inUse, loadControl, loadRegister, loadStatus, loadTags, loadTop, operands, push, raise, STACK_OVERFLOW, STACK_UNDERFLOW, underflowTo } from './state.ts';
 
@@ -34,8 +34,8 @@ const two = (name: string, f: (x: Signed, y: Signed) => Signed): Helper => ({
   effect: 'state',
   js: (env, sx, ex, sy, ey) => deliver(env, f(decode(sx as bigint, ex as number), decode(sy as bigint, ey as number))),
 });
-const SIN = one('sinBits', (x) => sinCos(x)[0]);
-const COS = one('cosBits', (x) => sinCos(x)[1]);
+const SIN = one('sinBits', sin);
+const COS = one('cosBits', cos);
 const TAN = one('tanBits', tan);
 const EXP2M1 = one('exp2m1Bits', exp2Minus1);
 const ATAN2 = two('atan2Bits', (x, y) => atan2(y, x));
