@@ -65,4 +65,3 @@ export function print(descriptor: 1 | 2, text: string): void {
     }
   }
 }
-

@@ -29,7 +29,8 @@ export function findProgram(name: ByteString, env: readonly ByteString[]): ByteS
     if (state === 'yes') return candidate;
     if (state === 'no') refused ??= candidate;
   }
-  if (refused !== undefined) throw new NotFound(`${toText(refused)}: Permission denied (the file is not executable; chmod +x makes it so)`, 126);
+  if (refused !== undefined)
+    throw new NotFound(`${toText(refused)}: Permission denied (the file is not executable; chmod +x makes it so)`, 126);
   const here = executable(`./${name}`) === undefined ? '' : `; for the one in this directory write ./${toText(name)}`;
   throw new NotFound(`${toText(name)}: not found in PATH${here}`, 127);
 }

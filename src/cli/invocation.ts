@@ -47,7 +47,8 @@ const EXACT = `${INTERNAL}ENVIRON=`;
 
 export function cleanEnvironment(raw: readonly ByteString[]): ByteString[] {
   const exact = raw.find((entry) => entry.startsWith(EXACT));
-  if (exact !== undefined) return cleanEnvironment(splitList(Buffer.from(exact.slice(EXACT.length), 'base64').toString('latin1')));
+  if (exact !== undefined)
+    return cleanEnvironment(splitList(Buffer.from(exact.slice(EXACT.length), 'base64').toString('latin1')));
   const restored: ByteString[] = [];
   const kept: ByteString[] = [];
   for (const entry of raw) {
@@ -67,7 +68,9 @@ export function nameOf(entry: ByteString): ByteString {
 export function readInvocation(): Invocation {
   return {
     args: ownArguments(readList('/proc/self/cmdline'), process.argv.slice(2)),
-    env: cleanEnvironment(readList('/proc/self/environ') ?? Object.entries(process.env).map(([k, v]) => fromText(`${k}=${v}`))),
+    env: cleanEnvironment(
+      readList('/proc/self/environ') ?? Object.entries(process.env).map(([k, v]) => fromText(`${k}=${v}`)),
+    ),
   };
 }
 

@@ -6,7 +6,10 @@ import { readInvocation } from './invocation.ts';
 const status = await main(readInvocation(), {
   run: async (options) => (await import('../emulator.ts')).run(options),
   syscallHelp: async () => {
-    const [{ syscallHelp }, { syscalls }] = await Promise.all([import('./syscall-help.ts'), import('../syscalls/table.ts')]);
+    const [{ syscallHelp }, { syscalls }] = await Promise.all([
+      import('./syscall-help.ts'),
+      import('../syscalls/table.ts'),
+    ]);
     return syscallHelp(syscalls, 'x86_64');
   },
   print,

@@ -110,7 +110,9 @@ const options: readonly Option[] = [
     apply(draft, value, from) {
       for (const name of value.split(',')) {
         if (name === '' || name.includes('='))
-          throw new UsageError(`${from} ${toText(value)}: "${toText(name)}" is not the name of a variable (write ${from} VAR)`);
+          throw new UsageError(
+            `${from} ${toText(value)}: "${toText(name)}" is not the name of a variable (write ${from} VAR)`,
+          );
         draft.env = draft.env.filter((e) => nameOf(e) !== name);
       }
     },
@@ -119,7 +121,7 @@ const options: readonly Option[] = [
     names: ['0'],
     value: 'ARGV0',
     variables: ['QEMU_ARGV0'],
-    help: "give the guest ARGV0 as its argv[0]",
+    help: 'give the guest ARGV0 as its argv[0]',
     apply(draft, value) {
       draft.argv0 = value;
     },
@@ -149,7 +151,10 @@ const options: readonly Option[] = [
     apply(draft, value, from) {
       for (const item of value.split(','))
         if (item === 'strace') draft.strace = true;
-        else throw new UsageError(`${from} ${toText(value)}: there is no log item "${toText(item)}"; the one there is: strace`);
+        else
+          throw new UsageError(
+            `${from} ${toText(value)}: there is no log item "${toText(item)}"; the one there is: strace`,
+          );
     },
   },
   {
@@ -218,7 +223,9 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     const name = arg.slice(written.length, equals < 0 ? undefined : equals);
     if (helpNames.includes(name) && equals < 0) return { kind: 'help', topic: helpTopic(args[at + 1]) };
     if (versionNames.includes(name) && equals < 0) return { kind: 'version' };
-    const option = options.find((o) => o.names.includes(name) && (equals < 0 || (o.value !== undefined && name.length > 1)));
+    const option = options.find(
+      (o) => o.names.includes(name) && (equals < 0 || (o.value !== undefined && name.length > 1)),
+    );
     if (option === undefined) throw unknownOption(arg, name);
     if (option.value === undefined) option.apply(draft, '', arg);
     else if (equals >= 0) option.apply(draft, arg.slice(equals + 1), arg.slice(0, equals));
@@ -227,7 +234,8 @@ export function parseCommandLine({ args, env }: Invocation): Command {
   }
   const program = args[at];
   if (program === undefined) throw new UsageError('no program to run; usage: lunagate [options] program [arguments…]');
-  if (program === '') throw new UsageError('the name of the program is empty; usage: lunagate [options] program [arguments…]');
+  if (program === '')
+    throw new UsageError('the name of the program is empty; usage: lunagate [options] program [arguments…]');
   return {
     kind: 'run',
     program,
@@ -280,7 +288,11 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1));
+      next[j] = Math.min(
+        (row[j] as number) + 1,
+        (next[j - 1] as number) + 1,
+        (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
+      );
     row = next;
   }
   return row[b.length] as number;
@@ -293,14 +305,16 @@ const MAX_STACK = 2 ** 31;
 function parseSize(text: string, from: string): number {
   const parts = /^(0x[\da-f]+|\d+)([KMG]?)$/i.exec(text);
   const size = parts === null ? 0 : Number(parts[1]) * (units[(parts[2] as string).toUpperCase()] as number);
-  if (parts === null || size === 0) throw new UsageError(`${from} ${text}: not a size; write bytes, or a number with K, M or G, such as ${from} 64M`);
+  if (parts === null || size === 0)
+    throw new UsageError(`${from} ${text}: not a size; write bytes, or a number with K, M or G, such as ${from} 64M`);
   if (size > MAX_STACK) throw new UsageError(`${from} ${text}: more than the guest has room for; at most 2G`);
   return size;
 }
 
 function utf8(bytes: ByteString, from: string): string {
   const text = toText(bytes);
-  if (Buffer.from(text, 'utf8').toString('latin1') !== bytes) throw new UsageError(`${from} ${text}: the name is not valid UTF-8`);
+  if (Buffer.from(text, 'utf8').toString('latin1') !== bytes)
+    throw new UsageError(`${from} ${text}: the name is not valid UTF-8`);
   return text;
 }
 
@@ -312,9 +326,16 @@ export function helpText(): string {
     help: o.help,
   }));
   rows.push({ left: '--version', variables: '', help: 'print the version and exit' });
-  rows.push({ left: '--help [syscalls]', variables: '', help: 'print this help, or every system call and how far it is supported' });
+  rows.push({
+    left: '--help [syscalls]',
+    variables: '',
+    help: 'print this help, or every system call and how far it is supported',
+  });
   const width = Math.max(...rows.map((r) => r.left.length)) + 2;
-  const lines = rows.map((r) => `  ${r.left.padEnd(width)}${r.help}${r.variables === '' ? '' : `\n  ${''.padEnd(width)}(environment: ${r.variables})`}`);
+  const lines = rows.map(
+    (r) =>
+      `  ${r.left.padEnd(width)}${r.help}${r.variables === '' ? '' : `\n  ${''.padEnd(width)}(environment: ${r.variables})`}`,
+  );
   return [
     'usage: lunagate [options] program [arguments…]',
     'Runs an x86-64 Linux program; Lua scripts may own any of its system calls.',

@@ -14,7 +14,9 @@ export function syscallHelp(syscalls: readonly Syscall[], isa: 'x86_64'): string
   return [
     `System calls of ${isa}: ${count('full')} supported, ${count('partial')} partly, ${count('none')} answered with ENOSYS.`,
     '',
-    ...rows.map((r) => `${String(r.nr).padStart(4)}  ${r.name.padEnd(width)}${r.level}${r.reason === '' ? '' : `: ${r.reason}`}`),
+    ...rows.map(
+      (r) => `${String(r.nr).padStart(4)}  ${r.name.padEnd(width)}${r.level}${r.reason === '' ? '' : `: ${r.reason}`}`,
+    ),
     '',
   ].join('\n');
 }

@@ -50,7 +50,11 @@ export class ElfFile {
     const segment = this.segment(PT_INTERP);
     if (segment === undefined) return undefined;
     if (segment.filesz < 2 || segment.filesz > MAX_INTERPRETER)
-      throw new ElfError('malformed', `the name of the program interpreter is ${segment.filesz} bytes long`, segment.offset);
+      throw new ElfError(
+        'malformed',
+        `the name of the program interpreter is ${segment.filesz} bytes long`,
+        segment.offset,
+      );
     const bytes = readExactly(this.source, segment.offset, segment.filesz, 'the name of the program interpreter');
     if (bytes[segment.filesz - 1] !== 0)
       throw new ElfError('malformed', 'the name of the program interpreter does not end with a NUL', segment.offset);

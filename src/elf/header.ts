@@ -80,7 +80,11 @@ export function checkExpected(header: ElfHeader, expected: ElfExpectation): void
       18,
     );
   if (expected.is64 !== undefined && header.is64 !== expected.is64)
-    throw new ElfError('wrong-class', `it is a ${header.is64 ? 64 : 32}-bit file, not a ${expected.is64 ? 64 : 32}-bit one`, 4);
+    throw new ElfError(
+      'wrong-class',
+      `it is a ${header.is64 ? 64 : 32}-bit file, not a ${expected.is64 ? 64 : 32}-bit one`,
+      4,
+    );
   if (expected.littleEndian !== undefined && header.littleEndian !== expected.littleEndian)
     throw new ElfError(
       'wrong-endianness',

@@ -27,10 +27,14 @@ export function readNotes(source: ByteSource, header: ElfHeader, segments: reado
     // PT_GNU_PROPERTY repeats one of the PT_NOTEs in all but stripped-down files.
     if (
       segment.type === PT_GNU_PROPERTY &&
-      segments.some((s) => s.type === PT_NOTE && segment.offset >= s.offset && segment.offset + segment.filesz <= s.offset + s.filesz)
+      segments.some(
+        (s) =>
+          s.type === PT_NOTE && segment.offset >= s.offset && segment.offset + segment.filesz <= s.offset + s.filesz,
+      )
     )
       continue;
-    if (segment.filesz > MAX_NOTE_BYTES) throw new ElfError('too-large', `a note segment of ${segment.filesz} bytes`, segment.offset);
+    if (segment.filesz > MAX_NOTE_BYTES)
+      throw new ElfError('too-large', `a note segment of ${segment.filesz} bytes`, segment.offset);
     const bytes = readExactly(source, segment.offset, segment.filesz, 'a note segment');
     parseNotes(bytes, header, segment.align === 8 ? 8 : 4, segment.offset, notes);
   }
@@ -44,8 +48,7 @@ function parseNotes(bytes: Uint8Array, header: ElfHeader, align: number, base: n
     const namesz = f.u32(at);
     const descsz = f.u32(at + 4);
     const descAt = roundUp(at + 12 + namesz, align);
-    if (descAt + descsz > bytes.length)
-      throw new ElfError('malformed', 'a note is larger than its segment', base + at);
+    if (descAt + descsz > bytes.length) throw new ElfError('malformed', 'a note is larger than its segment', base + at);
     const name = bytes.subarray(at + 12, at + 12 + namesz);
     out.push({
       name: ascii(name[namesz - 1] === 0 ? name.subarray(0, namesz - 1) : name),

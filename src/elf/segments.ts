@@ -26,10 +26,18 @@ export function readSegments(source: ByteSource, header: ElfHeader): Segment[] {
   const entry = header.is64 ? 56 : 32;
   if (header.phnum === 0) return [];
   if (header.phentsize !== entry)
-    throw new ElfError('malformed', `program headers are said to be ${header.phentsize} bytes each; they are ${entry}`, header.is64 ? 54 : 42);
+    throw new ElfError(
+      'malformed',
+      `program headers are said to be ${header.phentsize} bytes each; they are ${entry}`,
+      header.is64 ? 54 : 42,
+    );
   const bytes = header.phnum * entry;
   if (bytes > MAX_TABLE_BYTES)
-    throw new ElfError('too-large', `${header.phnum} program headers; at most ${Math.floor(MAX_TABLE_BYTES / entry)} are possible`, header.is64 ? 56 : 44);
+    throw new ElfError(
+      'too-large',
+      `${header.phnum} program headers; at most ${Math.floor(MAX_TABLE_BYTES / entry)} are possible`,
+      header.is64 ? 56 : 44,
+    );
   const f = new Fields(readExactly(source, header.phoff, bytes, 'the program header table'), header);
   const segments: Segment[] = [];
   for (let at = 0; at < bytes; at += entry) segments.push(header.is64 ? segment64(f, at) : segment32(f, at));
@@ -86,7 +94,10 @@ export function checkLoadable(
     const { offset, vaddr, filesz, memsz } = segment;
     if (filesz > memsz) fault(`has ${hex(filesz)} bytes in the file but only ${hex(memsz)} in memory`);
     if (vaddr + memsz > limits.addressLimit)
-      fault(`needs memory up to ${hex(vaddr + memsz)}; the guest's address space ends at ${hex(limits.addressLimit)}`, 'too-large');
+      fault(
+        `needs memory up to ${hex(vaddr + memsz)}; the guest's address space ends at ${hex(limits.addressLimit)}`,
+        'too-large',
+      );
     if (filesz === 0) return;
     if (vaddr % limits.pageSize !== offset % limits.pageSize)
       fault(`cannot be mapped: address ${hex(vaddr)} and file offset ${hex(offset)} differ within the page`);

@@ -131,7 +131,8 @@ class Collector {
     const type = info & 15;
     const binding = info >> 4;
     if (section === c.SHN_UNDEF || section === c.SHN_ABS || name === 0 || name >= table.stringsSize) return;
-    const kind = type === c.STT_FUNC || type === c.STT_GNU_IFUNC ? 8 : type === c.STT_OBJECT ? 4 : type === c.STT_NOTYPE ? 0 : -1;
+    const kind =
+      type === c.STT_FUNC || type === c.STT_GNU_IFUNC ? 8 : type === c.STT_OBJECT ? 4 : type === c.STT_NOTYPE ? 0 : -1;
     if (kind < 0) return;
     this.start.push(value);
     this.size.push(size);
@@ -233,7 +234,12 @@ function tableByDynamic(
 }
 
 /** Nothing in PT_DYNAMIC says how many symbols there are; the hash tables do. */
-function symbolCount(source: ByteSource, header: ElfHeader, hash: number | undefined, gnuHash: number | undefined): number {
+function symbolCount(
+  source: ByteSource,
+  header: ElfHeader,
+  hash: number | undefined,
+  gnuHash: number | undefined,
+): number {
   if (hash !== undefined) return new Fields(readExactly(source, hash, 8, 'the symbol hash table'), header).u32(4);
   if (gnuHash === undefined) return 0;
   const head = new Fields(readExactly(source, gnuHash, 16, 'the GNU hash table'), header);

@@ -38,7 +38,11 @@ export class ExecutableFile implements ByteSource {
       if (type === S_IFDIR) throw new ExecError('EACCES', display(path), 'it is a directory');
       if (type !== S_IFREG) throw new ExecError('EACCES', display(path), 'it is not a regular file');
       if (!mayExecute(host, fd, stat.mode))
-        throw new ExecError('EACCES', display(path), 'Permission denied (the file is not executable; chmod +x makes it so)');
+        throw new ExecError(
+          'EACCES',
+          display(path),
+          'Permission denied (the file is not executable; chmod +x makes it so)',
+        );
     } catch (error) {
       this.close();
       throw error;
@@ -91,7 +95,14 @@ function fstat(host: Host, fd: number): { size: number; mode: number } | undefin
     // struct statx: mode at 28 (u16), size at 40 (u64).
     const empty = scratch.alloc(1);
     const mask = 0x0001 | 0x0002 | 0x0200; // STATX_TYPE | STATX_MODE | STATX_SIZE
-    const result = host.syscall(nr(host, 'statx'), fd, scratch.address + empty, AT_EMPTY_PATH, mask, scratch.address + at);
+    const result = host.syscall(
+      nr(host, 'statx'),
+      fd,
+      scratch.address + empty,
+      AT_EMPTY_PATH,
+      mask,
+      scratch.address + at,
+    );
     if (result < 0) return undefined;
     return { mode: scratch.view.getUint16(at + 28, true), size: Number(scratch.view.getBigUint64(at + 40, true)) };
   } finally {

@@ -61,7 +61,10 @@ export function chooseLayout(request: LayoutRequest): Layout {
     return (word % (below / unit)) * unit;
   };
   const least = pageUp(request.argumentBytes + (128 << 10));
-  const stackSize = Math.min(Math.max(pageUp(Math.min(request.stackSize, memorySize)), least), largestStack(memorySize));
+  const stackSize = Math.min(
+    Math.max(pageUp(Math.min(request.stackSize, memorySize)), least),
+    largestStack(memorySize),
+  );
   const highest = memorySize - TOP_GAP;
   const gap = Math.max(stackSize + STACK_GUARD + STACK_RANDOM, Math.min(MINIMUM_MMAP_GAP, memorySize / 8));
   const shift = memorySize / 64;

@@ -117,7 +117,8 @@ export function loadImage(target: LoadTarget, prepared: PreparedExec, request: L
     entry: (interpreterMap ?? mainMap).entry,
     sp: stack.sp,
     main: module(main, mainMap),
-    interpreter: interpreter === undefined || interpreterMap === undefined ? undefined : module(interpreter, interpreterMap),
+    interpreter:
+      interpreter === undefined || interpreterMap === undefined ? undefined : module(interpreter, interpreterMap),
     argv: prepared.argv,
     envp: prepared.envp,
     auxv: stack.auxv,
@@ -147,11 +148,21 @@ function mapStack(target: LoadTarget, prepared: PreparedExec, { isa, layout }: L
   const bottom = layout.stackTop - layout.stackSize;
   const result = target.space.mmap(bottom, layout.stackSize, prot, flags, -1, 0);
   if (result < 0)
-    throw new ExecError(-result, display(prepared.execfn), `a stack of ${layout.stackSize} bytes cannot be mapped: ${errnoSentence(-result)}`, true);
+    throw new ExecError(
+      -result,
+      display(prepared.execfn),
+      `a stack of ${layout.stackSize} bytes cannot be mapped: ${errnoSentence(-result)}`,
+      true,
+    );
   target.space.setName(bottom, layout.stackTop, '[stack]');
 }
 
-function auxiliaryVector(elf: ElfFile, main: MappedImage, interpreter: MappedImage | undefined, request: LoadRequest): AuxEntry[] {
+function auxiliaryVector(
+  elf: ElfFile,
+  main: MappedImage,
+  interpreter: MappedImage | undefined,
+  request: LoadRequest,
+): AuxEntry[] {
   const { isa, credentials: c } = request;
   const t = auxType;
   const { header } = elf;

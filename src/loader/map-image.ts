@@ -97,7 +97,17 @@ function mapSegment(target: LoadTarget, image: ElfImage, segment: Segment, bias:
   const prot = protection(segment);
   let zeroFrom = vaddr - inPage;
   if (filesz > 0) {
-    check(image, target.space.mmap(vaddr - inPage, up(filesz + inPage, page), prot, MAP_PRIVATE | MAP_FIXED, image.file.fd, offset - inPage));
+    check(
+      image,
+      target.space.mmap(
+        vaddr - inPage,
+        up(filesz + inPage, page),
+        prot,
+        MAP_PRIVATE | MAP_FIXED,
+        image.file.fd,
+        offset - inPage,
+      ),
+    );
     zeroFrom = vaddr + filesz;
     if (memsz > filesz) zeroTail(target, image, zeroFrom, up(zeroFrom, page), prot);
   }
@@ -105,7 +115,17 @@ function mapSegment(target: LoadTarget, image: ElfImage, segment: Segment, bias:
   const to = up(vaddr + memsz, page);
   // What has no bytes in the file is always writable, executable if the segment is (vm_brk_flags).
   if (memsz > filesz && to > from)
-    check(image, target.space.mmap(from, to - from, PROT_READ | PROT_WRITE | (prot & PROT_EXEC), MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+    check(
+      image,
+      target.space.mmap(
+        from,
+        to - from,
+        PROT_READ | PROT_WRITE | (prot & PROT_EXEC),
+        MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
+        -1,
+        0,
+      ),
+    );
 }
 
 /** Clears what the file holds behind the segment in its last page. A read-only segment keeps it, as natively. */
@@ -122,7 +142,11 @@ function zeroTail(target: LoadTarget, image: ElfImage, from: number, to: number,
 
 function protection(segment: Segment): number {
   const { flags } = segment;
-  return ((flags & PF_R) !== 0 ? PROT_READ : 0) | ((flags & PF_W) !== 0 ? PROT_WRITE : 0) | ((flags & PF_X) !== 0 ? PROT_EXEC : 0);
+  return (
+    ((flags & PF_R) !== 0 ? PROT_READ : 0) |
+    ((flags & PF_W) !== 0 ? PROT_WRITE : 0) |
+    ((flags & PF_X) !== 0 ? PROT_EXEC : 0)
+  );
 }
 
 function describe(header: ElfHeader, loads: readonly Segment[], bias: number, page: number): MappedImage {

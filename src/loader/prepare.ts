@@ -65,13 +65,23 @@ export function prepareExec(host: Host, isa: LoaderIsa, memorySize: number, requ
   let file = request.fd === undefined ? openProgram(host, open, path) : new ExecutableFile(host, request.fd, path);
   try {
     for (let depth = 0; ; depth++) {
-      if (depth > MAX_EXEC_DEPTH) throw new ExecError('ELOOP', display(request.path), 'too many scripts that are each the interpreter of the last');
+      if (depth > MAX_EXEC_DEPTH)
+        throw new ExecError(
+          'ELOOP',
+          display(request.path),
+          'too many scripts that are each the interpreter of the last',
+        );
       const start = file.read(0, FORMAT_BYTES);
       const script = parseScript(start);
       if (script === undefined) break;
-      if (script === 'invalid') throw new ExecError('ENOEXEC', display(path), 'its #! line names no interpreter, or one too long');
+      if (script === 'invalid')
+        throw new ExecError('ENOEXEC', display(path), 'its #! line names no interpreter, or one too long');
       if (request.pathInaccessible === true && depth === 0)
-        throw new ExecError('ENOENT', display(path), 'a script given as a close-on-exec descriptor cannot be reached by its interpreter');
+        throw new ExecError(
+          'ENOENT',
+          display(path),
+          'a script given as a close-on-exec descriptor cannot be reached by its interpreter',
+        );
       argv = [script.interpreter, ...(script.argument === undefined ? [] : [script.argument]), path, ...argv.slice(1)];
       checkArguments(request, argv, isa.is64 ? 8 : 4);
       const next = openInterpreter(host, open, script.interpreter, path, 'its #! interpreter');
@@ -163,7 +173,10 @@ function checkLowest(elf: ElfFile, isa: LoaderIsa): void {
   if (elf.header.type !== ET_EXEC) return;
   for (const s of elf.segments)
     if (s.type === 1 && s.memsz > 0 && s.vaddr - (s.vaddr % isa.pageSize) < LOWEST_ADDRESS)
-      throw new ElfError('malformed', `it asks for memory at 0x${s.vaddr.toString(16)}, below 0x${LOWEST_ADDRESS.toString(16)}, where nothing may be mapped`);
+      throw new ElfError(
+        'malformed',
+        `it asks for memory at 0x${s.vaddr.toString(16)}, below 0x${LOWEST_ADDRESS.toString(16)}, where nothing may be mapped`,
+      );
 }
 
 function openElfInterpreter(
@@ -190,7 +203,11 @@ function openElfInterpreter(
   } catch (error) {
     file.close();
     if (!(error instanceof ElfError)) throw error;
-    throw new ExecError('ELIBBAD', display(of), `its program interpreter ${display(path)} cannot be used: ${error.message}`);
+    throw new ExecError(
+      'ELIBBAD',
+      display(of),
+      `its program interpreter ${display(path)} cannot be used: ${error.message}`,
+    );
   }
 }
 
@@ -198,12 +215,23 @@ function openElfInterpreter(
 function checkArguments(request: ExecRequest, argv: readonly Uint8Array[], wordSize: number): void {
   const limit = Math.max(Math.min(MOST_ARGUMENTS, Math.floor(request.stackLimit / 4)), LEAST_ARGUMENTS);
   let room = limit - (argv.length + request.envp.length) * wordSize - (request.path.length + 1);
-  for (const [what, strings] of [['argument', argv], ['environment', request.envp]] as const)
+  for (const [what, strings] of [
+    ['argument', argv],
+    ['environment', request.envp],
+  ] as const)
     for (const s of strings) {
       if (s.length + 1 > MAX_STRING)
-        throw new ExecError('E2BIG', display(request.path), `an ${what} string of ${s.length} bytes; at most ${MAX_STRING - 1} are allowed`);
+        throw new ExecError(
+          'E2BIG',
+          display(request.path),
+          `an ${what} string of ${s.length} bytes; at most ${MAX_STRING - 1} are allowed`,
+        );
       room -= s.length + 1;
     }
   if (room < 0)
-    throw new ExecError('E2BIG', display(request.path), `arguments and environment take more than the ${limit} bytes allowed (a quarter of the stack limit)`);
+    throw new ExecError(
+      'E2BIG',
+      display(request.path),
+      `arguments and environment take more than the ${limit} bytes allowed (a quarter of the stack limit)`,
+    );
 }

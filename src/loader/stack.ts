@@ -35,7 +35,12 @@ export interface BuiltStack {
 }
 
 /** Bytes of strings and pointers that `argv` and `envp` come to on the stack. */
-export function argumentBytes(argv: readonly Uint8Array[], envp: readonly Uint8Array[], execfn: Uint8Array, wordSize: number): number {
+export function argumentBytes(
+  argv: readonly Uint8Array[],
+  envp: readonly Uint8Array[],
+  execfn: Uint8Array,
+  wordSize: number,
+): number {
   let bytes = (argv.length + envp.length + 3) * wordSize + execfn.length + 1;
   for (const s of argv) bytes += s.length + 1;
   for (const s of envp) bytes += s.length + 1;

@@ -28,7 +28,12 @@ export function fileMode(mode: number): string {
   const type = mode & 0o170000;
   if (type === 0) return octal(mode);
   const parts = [flagsText('mode', type)];
-  for (const [bit, name] of [[0o4000, 'S_ISUID'], [0o2000, 'S_ISGID'], [0o1000, 'S_ISVTX']] as const) if ((mode & bit) !== 0) parts.push(name);
+  for (const [bit, name] of [
+    [0o4000, 'S_ISUID'],
+    [0o2000, 'S_ISGID'],
+    [0o1000, 'S_ISVTX'],
+  ] as const)
+    if ((mode & bit) !== 0) parts.push(name);
   parts.push(octal(mode & 0o777));
   return parts.join('|');
 }
@@ -94,14 +99,21 @@ export function environment(call: Call, addr: number): string {
   let count = 0;
   for (;;) {
     const pointer = call.view(addr + 8 * count, 8);
-    if (pointer === undefined) return count === 0 ? address(addr) : `${address(addr)} /* ${count} vars, unterminated */`;
+    if (pointer === undefined)
+      return count === 0 ? address(addr) : `${address(addr)} /* ${count} vars, unterminated */`;
     if (word(pointer, 0) === 0) return `${address(addr)} /* ${count} var${count === 1 ? '' : 's'} */`;
     count++;
   }
 }
 
 /** Elements of an array of `count` at `addr`, each by `print`. */
-export function array(call: Call, addr: number, count: number, size: number, print: (view: DataView) => string): string {
+export function array(
+  call: Call,
+  addr: number,
+  count: number,
+  size: number,
+  print: (view: DataView) => string,
+): string {
   if (addr === 0) return 'NULL';
   if (count === 0) return '[]';
   const parts: string[] = [];
@@ -199,9 +211,16 @@ export function fdSet(call: Call, addr: number, limitFd: number): { text: string
 }
 
 /** A scalar behind a pointer: `[5]`, in before and out after the call. */
-export function scalar(call: Call, addr: number, size: number, signed: boolean, direction: 'in' | 'out' | 'inout'): Text {
+export function scalar(
+  call: Call,
+  addr: number,
+  size: number,
+  signed: boolean,
+  direction: 'in' | 'out' | 'inout',
+): Text {
   const print = (view: DataView): string => {
-    const value = size === 4 ? (signed ? view.getInt32(0, true) : view.getUint32(0, true)) : signed ? i64(view, 0) : u64(view, 0);
+    const value =
+      size === 4 ? (signed ? view.getInt32(0, true) : view.getUint32(0, true)) : signed ? i64(view, 0) : u64(view, 0);
     return `[${value}]`;
   };
   if (direction === 'out') return call.derefOut(addr, size, print);

@@ -35,11 +35,19 @@ function prepare(set: ConstantSet): Printable {
   };
   const order = set.order
     .map(([name, value]) => [name, BigInt.asUintN(64, BigInt(value))] as const)
-    .toSorted((a, b) => place(a[0]) - place(b[0]) || (set.kind === 'values' || a[1] === b[1] ? 0 : a[1] < b[1] ? -1 : 1))
+    .toSorted(
+      (a, b) => place(a[0]) - place(b[0]) || (set.kind === 'values' || a[1] === b[1] ? 0 : a[1] < b[1] ? -1 : 1),
+    )
     .map(([name, value]) => [view.rename?.[name] ?? name, value] as const);
   const byValue = new Map<bigint, string>();
   for (const [name, value] of order) if (!byValue.has(value)) byValue.set(value, name);
-  return { set, order, byValue, unknown: `${view.unknown ?? commonPrefix(set)}???`, zero: view.zero ?? byValue.get(0n) ?? '0' };
+  return {
+    set,
+    order,
+    byValue,
+    unknown: `${view.unknown ?? commonPrefix(set)}???`,
+    zero: view.zero ?? byValue.get(0n) ?? '0',
+  };
 }
 
 /** Longest common beginning of the names up to an underscore. */

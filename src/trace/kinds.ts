@@ -75,9 +75,13 @@ function pointerText(call: Call, k: number, type: ValueType): Text {
     case 'iovec':
       return type.direction === 'in' ? iovecs(call, addr, count, () => true) : iovecsOut(call, addr, count);
     case 'sockaddr':
-      return type.direction === 'in' ? sockaddr(call, addr, count) : () => (call.failed ? address(addr) : sockaddr(call, addr, countOf(call, type) ?? 0));
+      return type.direction === 'in'
+        ? sockaddr(call, addr, count)
+        : () => (call.failed ? address(addr) : sockaddr(call, addr, countOf(call, type) ?? 0));
     case 'sigset':
-      return type.direction === 'in' ? sigsetAt(call, addr, count) : () => (call.failed ? address(addr) : sigsetAt(call, addr, count));
+      return type.direction === 'in'
+        ? sigsetAt(call, addr, count)
+        : () => (call.failed ? address(addr) : sigsetAt(call, addr, count));
     default:
       return address(addr);
   }
@@ -125,8 +129,8 @@ function arrayText(call: Call, addr: number, type: ValueType, count: number): Te
   // A scalar's printer puts it in brackets of its own.
   const one = (view: DataView): string => print(view, call).replace(/^\[(.*)\]$/, '$1');
   const all = (n: number): string => array(call, addr, n, type.size, one);
-  if (type.elements > 0) return type.direction === 'out' ? () => (call.failed ? address(addr) : all(type.elements)) : all(type.elements);
+  if (type.elements > 0)
+    return type.direction === 'out' ? () => (call.failed ? address(addr) : all(type.elements)) : all(type.elements);
   if (type.direction !== 'out') return all(count);
   return () => (call.failed ? address(addr) : all(Math.min(count, Number(call.result))));
 }
-

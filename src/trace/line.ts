@@ -18,7 +18,8 @@ export interface Entry {
 export function enter(call: Call): Entry {
   const printer = callPrinter(call.syscall.name);
   const own = printer?.args?.(call);
-  const args = own ?? call.syscall.args.flatMap(({ type }, k) => (type.kind === 'unused' ? [] : [argumentText(call, k)]));
+  const args =
+    own ?? call.syscall.args.flatMap(({ type }, k) => (type.kind === 'unused' ? [] : [argumentText(call, k)]));
   return { name: call.syscall.name, args };
 }
 

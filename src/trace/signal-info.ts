@@ -28,15 +28,29 @@ export function siginfo(view: DataView): string {
   parts.push(`si_code=${codeText(number, code)}`);
   const sender = `si_pid=${i32(view, 16)}, si_uid=${u32(view, 20)}`;
   if (code === 0 || code === -6) parts.push(sender);
-  else if (code === -2) parts.push(`si_timerid=${hex(u32(view, 16))}, si_overrun=${i32(view, 20)}, si_int=${i32(view, 24)}, si_ptr=${address(u64(view, 24))}`);
+  else if (code === -2)
+    parts.push(
+      `si_timerid=${hex(u32(view, 16))}, si_overrun=${i32(view, 20)}, si_int=${i32(view, 24)}, si_ptr=${address(u64(view, 24))}`,
+    );
   else if (code < 0) parts.push(sender, `si_int=${i32(view, 24)}, si_ptr=${address(u64(view, 24))}`);
   else if (number === signo.SIGCHLD) {
     const status = i32(view, 24);
-    parts.push(sender, `si_status=${code === 1 ? status : signal(status & 0x7f)}`, `si_utime=${i64(view, 32)}, si_stime=${i64(view, 40)}`);
-  } else if (number === signo.SIGSEGV || number === signo.SIGBUS || number === signo.SIGILL || number === signo.SIGFPE || number === signo.SIGTRAP) {
+    parts.push(
+      sender,
+      `si_status=${code === 1 ? status : signal(status & 0x7f)}`,
+      `si_utime=${i64(view, 32)}, si_stime=${i64(view, 40)}`,
+    );
+  } else if (
+    number === signo.SIGSEGV ||
+    number === signo.SIGBUS ||
+    number === signo.SIGILL ||
+    number === signo.SIGFPE ||
+    number === signo.SIGTRAP
+  ) {
     if (code !== 0x80) parts.push(`si_addr=${address(u64(view, 16))}`);
   } else if (number === signo.SIGIO) parts.push(`si_band=${i64(view, 16)}, si_fd=${i32(view, 24)}`);
-  else if (number === signo.SIGSYS) parts.push(`si_call_addr=${address(u64(view, 16))}, si_syscall=${i32(view, 24)}, si_arch=${hex(u32(view, 28))}`);
+  else if (number === signo.SIGSYS)
+    parts.push(`si_call_addr=${address(u64(view, 16))}, si_syscall=${i32(view, 24)}, si_arch=${hex(u32(view, 28))}`);
   return `{${parts.join(', ')}}`;
 }
 

@@ -24,14 +24,16 @@ export function sockaddrBytes(bytes: Uint8Array): string {
   const view = viewOf(bytes);
   const family = u16(view, 0);
   const head = `sa_family=${choiceText('AF', family)}`;
-  if (family === AF_UNIX) return bytes.length === 2 ? `{${head}}` : `{${head}, sun_path=${unixPath(bytes.subarray(2))}}`;
+  if (family === AF_UNIX)
+    return bytes.length === 2 ? `{${head}}` : `{${head}, sun_path=${unixPath(bytes.subarray(2))}}`;
   if (family === AF_INET && bytes.length >= 8)
     return `{${head}, sin_port=htons(${view.getUint16(2)}), sin_addr=inet_addr("${[...bytes.subarray(4, 8)].join('.')}")}`;
   if (family === AF_INET6 && bytes.length >= 24) {
     const scope = bytes.length >= 28 ? `, sin6_scope_id=${u32(view, 24)}` : '';
     return `{${head}, sin6_port=htons(${view.getUint16(2)}), sin6_flowinfo=htonl(${view.getUint32(4)}), inet_pton(AF_INET6, "${ipv6(bytes.subarray(8, 24))}", &sin6_addr)${scope}}`;
   }
-  if (family === AF_NETLINK && bytes.length >= 12) return `{${head}, nl_pid=${i32(view, 4)}, nl_groups=${hex8(u32(view, 8))}}`;
+  if (family === AF_NETLINK && bytes.length >= 12)
+    return `{${head}, nl_pid=${i32(view, 4)}, nl_groups=${hex8(u32(view, 8))}}`;
   if (family === AF_PACKET && bytes.length >= 20) return packet(view, bytes, head);
   return `{${head}, sa_data=${quote(bytes.subarray(2))}}`;
 }
@@ -55,7 +57,8 @@ function unixPath(bytes: Uint8Array): string {
 /** RFC 5952 text, as inet_ntop gives it. */
 export function ipv6(bytes: Uint8Array): string {
   const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] as number) << 8) | (bytes[2 * i + 1] as number));
-  const mapped = groups.slice(0, 5).every((g) => g === 0) && (groups[5] === 0xffff || (groups[5] === 0 && groups[6] !== 0));
+  const mapped =
+    groups.slice(0, 5).every((g) => g === 0) && (groups[5] === 0xffff || (groups[5] === 0 && groups[6] !== 0));
   if (mapped) return `${groups[5] === 0xffff ? '::ffff:' : '::'}${[...bytes.subarray(12)].join('.')}`;
   let best = { at: -1, length: 1 };
   for (let i = 0; i < 8; i++) {
@@ -143,7 +146,9 @@ function controlMessages(call: Call, addr: number, length: number): string {
     const type = i32(view, at + 12);
     const data = bytesOf(view, at + 16, Math.max(0, size - 16));
     const typeText = level === SOL_SOCKET ? choiceText('SCM', type) : hex(type);
-    parts.push(`{cmsg_len=${size}, cmsg_level=${choiceText('SOL', level)}, cmsg_type=${typeText}${controlData(level, type, data)}}`);
+    parts.push(
+      `{cmsg_len=${size}, cmsg_level=${choiceText('SOL', level)}, cmsg_type=${typeText}${controlData(level, type, data)}}`,
+    );
     if (size < 16) break;
     at += Math.ceil(size / 8) * 8;
   }

@@ -5,7 +5,13 @@
 
 import { errorText } from '../abi/errno.ts';
 import { signalName } from '../abi/signals.ts';
-import { type Interceptor, type InterceptorSet, interceptorOrder, type Next, type Registration } from '../kernel/interceptor.ts';
+import {
+  type Interceptor,
+  type InterceptorSet,
+  interceptorOrder,
+  type Next,
+  type Registration,
+} from '../kernel/interceptor.ts';
 import { type Host, type SyscallFrame, Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { full, hex, type Syscall, syscall } from '../syscalls/declare.ts';
@@ -82,7 +88,10 @@ export class Strace implements Interceptor {
     } catch (error) {
       // exec and sigreturn have succeeded; a thread's exit has no result.
       if (error instanceof Unwind) {
-        this.#write(task, error.reason === 'thread-exit' ? leaveNever(entry) : leave(call, entry, this.#mark(frame.nr)));
+        this.#write(
+          task,
+          error.reason === 'thread-exit' ? leaveNever(entry) : leave(call, entry, this.#mark(frame.nr)),
+        );
       }
       throw error;
     }
@@ -127,8 +136,15 @@ function openLog(host: Host, name: string): number {
   try {
     const at = host.scratch.alloc(path.length);
     host.scratch.bytes.set(path, at);
-    const fd = host.syscall(host.nr['openat'] as number, AT_FDCWD, host.scratch.address + at, O_WRONLY_CREAT_TRUNC_APPEND_CLOEXEC, 0o666);
-    if (fd < 0) throw new LogFileError(`-D ${name}: the log cannot be written there: ${errorText[-fd] ?? `error ${-fd}`}`);
+    const fd = host.syscall(
+      host.nr['openat'] as number,
+      AT_FDCWD,
+      host.scratch.address + at,
+      O_WRONLY_CREAT_TRUNC_APPEND_CLOEXEC,
+      0o666,
+    );
+    if (fd < 0)
+      throw new LogFileError(`-D ${name}: the log cannot be written there: ${errorText[-fd] ?? `error ${-fd}`}`);
     return fd;
   } finally {
     host.scratch.release(mark);

@@ -14,14 +14,20 @@ import { termios } from './termios.ts';
 
 export type StructPrinter = (view: DataView, call: Call) => string;
 
-const scalar = (signed: boolean, size: 4 | 8) => (view: DataView): string =>
-  `[${size === 4 ? (signed ? i32(view, 0) : u32(view, 0)) : signed ? i64(view, 0) : u64(view, 0)}]`;
+const scalar =
+  (signed: boolean, size: 4 | 8) =>
+  (view: DataView): string =>
+    `[${size === 4 ? (signed ? i32(view, 0) : u32(view, 0)) : signed ? i64(view, 0) : u64(view, 0)}]`;
 
 /** UTIME_NOW and UTIME_OMIT. */
 const NOW = 0x3fffffffn;
 const OMIT = 0x3ffffffen;
 
-export function utimensTime(view: DataView, at: number, date: (seconds: bigint, nanoseconds: bigint) => string): string {
+export function utimensTime(
+  view: DataView,
+  at: number,
+  date: (seconds: bigint, nanoseconds: bigint) => string,
+): string {
   const nanoseconds = i64(view, at + 8);
   if (nanoseconds === NOW) return 'UTIME_NOW';
   if (nanoseconds === OMIT) return 'UTIME_OMIT';
@@ -43,7 +49,11 @@ function statxMask(mask: number): string {
   if (mask === 0xfff) return 'STATX_ALL';
   if ((mask & 0x7ff) !== 0x7ff) return flagsText('statx', mask);
   const rest = mask & ~0x7ff;
-  return rest === 0 ? 'STATX_BASIC_STATS' : (mask & 0xfff) === 0xfff ? `STATX_ALL|${flagsText('statx', mask & ~0xfff)}` : `STATX_BASIC_STATS|${flagsText('statx', rest)}`;
+  return rest === 0
+    ? 'STATX_BASIC_STATS'
+    : (mask & 0xfff) === 0xfff
+      ? `STATX_ALL|${flagsText('statx', mask & ~0xfff)}`
+      : `STATX_BASIC_STATS|${flagsText('statx', rest)}`;
 }
 
 const statx: StructPrinter = (view) => {
@@ -63,8 +73,7 @@ const sysinfo: StructPrinter = (v) =>
   `sharedram=${u64(v, 48)}, bufferram=${u64(v, 56)}, totalswap=${u64(v, 64)}, freeswap=${u64(v, 72)}, procs=${u16(v, 80)}, ` +
   `totalhigh=${u64(v, 88)}, freehigh=${u64(v, 96)}, mem_unit=${u32(v, 104)}}`;
 
-const utsname: StructPrinter = (v) =>
-  `{sysname=${nameField(v, 0, 65)}, nodename=${nameField(v, 65, 65)}, ...}`;
+const utsname: StructPrinter = (v) => `{sysname=${nameField(v, 0, 65)}, nodename=${nameField(v, 65, 65)}, ...}`;
 
 const sigaction: StructPrinter = (v) => {
   const flags = u64(v, 8);
@@ -76,7 +85,8 @@ function handler(value: bigint): string {
   return value === 0n ? 'SIG_DFL' : value === 1n ? 'SIG_IGN' : `0x${value.toString(16)}`;
 }
 
-const stack: StructPrinter = (v) => `{ss_sp=${address(u64(v, 0))}, ss_flags=${flagsText('sigaltstack', u32(v, 8))}, ss_size=${u64(v, 16)}}`;
+const stack: StructPrinter = (v) =>
+  `{ss_sp=${address(u64(v, 0))}, ss_flags=${flagsText('sigaltstack', u32(v, 8))}, ss_size=${u64(v, 16)}}`;
 
 const flock: StructPrinter = (v) =>
   `{l_type=${choiceText('flock_type', v.getInt16(0, true))}, l_whence=${choiceText('whence', v.getInt16(2, true))}, l_start=${i64(v, 8)}, l_len=${i64(v, 16)}}`;
@@ -170,10 +180,14 @@ function byLayout(layout: Layout, view: DataView, call: Call): string {
   for (const field of layout.fields) {
     if (field.name.startsWith('_') || field.offset + field.size * field.count > view.byteLength) continue;
     const one = (at: number): string => fieldText(field.type, field.set, view, at, call);
-    if (field.type === 'i8' && field.count > 1) parts.push(`${field.name}=${nameField(view, field.offset, field.count)}`);
-    else if (field.type === 'u8' && field.count > 1) parts.push(`${field.name}=${quoteCut(bytesOf(view, field.offset, field.count))}`);
+    if (field.type === 'i8' && field.count > 1)
+      parts.push(`${field.name}=${nameField(view, field.offset, field.count)}`);
+    else if (field.type === 'u8' && field.count > 1)
+      parts.push(`${field.name}=${quoteCut(bytesOf(view, field.offset, field.count))}`);
     else if (field.count > 1) {
-      const list = Array.from({ length: Math.min(field.count, ARRAY_LIMIT) }, (_, i) => one(field.offset + i * field.size));
+      const list = Array.from({ length: Math.min(field.count, ARRAY_LIMIT) }, (_, i) =>
+        one(field.offset + i * field.size),
+      );
       parts.push(`${field.name}=[${list.join(', ')}${field.count > ARRAY_LIMIT ? ', ...' : ''}]`);
     } else parts.push(`${field.name}=${one(field.offset)}`);
   }
@@ -183,11 +197,28 @@ function byLayout(layout: Layout, view: DataView, call: Call): string {
 function fieldText(type: string, set: string | undefined, view: DataView, at: number, call: Call): string {
   const nested = structPrinter(type);
   const layout = structLayout(type);
-  if (nested !== undefined && layout !== undefined) return nested(new DataView(view.buffer, view.byteOffset + at, layout.size), call);
+  if (nested !== undefined && layout !== undefined)
+    return nested(new DataView(view.buffer, view.byteOffset + at, layout.size), call);
   if (type === 'ptr') return address(word(view, at));
   const bits = Number(type.slice(1));
   const value =
-    bits === 64 ? (type[0] === 'i' ? i64(view, at) : u64(view, at)) : BigInt(bits === 32 ? (type[0] === 'i' ? i32(view, at) : u32(view, at)) : bits === 16 ? (type[0] === 'i' ? view.getInt16(at, true) : u16(view, at)) : type[0] === 'i' ? view.getInt8(at) : view.getUint8(at));
+    bits === 64
+      ? type[0] === 'i'
+        ? i64(view, at)
+        : u64(view, at)
+      : BigInt(
+          bits === 32
+            ? type[0] === 'i'
+              ? i32(view, at)
+              : u32(view, at)
+            : bits === 16
+              ? type[0] === 'i'
+                ? view.getInt16(at, true)
+                : u16(view, at)
+              : type[0] === 'i'
+                ? view.getInt8(at)
+                : view.getUint8(at),
+        );
   return set === undefined ? String(value) : symbolic(set, value, bits);
 }
 

@@ -23,11 +23,40 @@ const characterSize: BitField = { mask: 0o60, shift: 4, names: ['CS5', 'CS6', 'C
 const CBAUD = 0o010017;
 const FAST = 0o010000;
 const speeds = [
-  'B0', 'B50', 'B75', 'B110', 'B134', 'B150', 'B200', 'B300', 'B600', 'B1200', 'B1800', 'B2400', 'B4800', 'B9600', 'B19200', 'B38400',
+  'B0',
+  'B50',
+  'B75',
+  'B110',
+  'B134',
+  'B150',
+  'B200',
+  'B300',
+  'B600',
+  'B1200',
+  'B1800',
+  'B2400',
+  'B4800',
+  'B9600',
+  'B19200',
+  'B38400',
 ];
 const fastSpeeds = [
-  'BOTHER', 'B57600', 'B115200', 'B230400', 'B460800', 'B500000', 'B576000', 'B921600', 'B1000000', 'B1152000', 'B1500000', 'B2000000',
-  'B2500000', 'B3000000', 'B3500000', 'B4000000',
+  'BOTHER',
+  'B57600',
+  'B115200',
+  'B230400',
+  'B460800',
+  'B500000',
+  'B576000',
+  'B921600',
+  'B1000000',
+  'B1152000',
+  'B1500000',
+  'B2000000',
+  'B2500000',
+  'B3000000',
+  'B3500000',
+  'B4000000',
 ];
 
 function field(word: number, { mask, shift, names }: BitField): string {
@@ -45,7 +74,14 @@ export function termios(view: DataView): string {
   const control = u32(view, 8);
   const speed = (control & FAST) === 0 ? speeds[control & 0o17] : fastSpeeds[control & 0o17];
   const delayMask = delays.reduce((mask, d) => mask | d.mask, 0);
-  return `{c_iflag=${flagsText('termios_iflag', u32(view, 0))}, c_oflag=${flagWord('termios_oflag', output, delays.map((d) => field(output, d)), delayMask)}, ` +
+  return (
+    `{c_iflag=${flagsText('termios_iflag', u32(view, 0))}, c_oflag=${flagWord(
+      'termios_oflag',
+      output,
+      delays.map((d) => field(output, d)),
+      delayMask,
+    )}, ` +
     `c_cflag=${flagWord('termios_cflag', control, [speed as string, field(control, characterSize)], CBAUD | characterSize.mask)}, ` +
-    `c_lflag=${flagsText('termios_lflag', u32(view, 12))}, ...}`;
+    `c_lflag=${flagsText('termios_lflag', u32(view, 12))}, ...}`
+  );
 }

@@ -17,7 +17,10 @@ function latin1(list: readonly Uint8Array[]): string[] {
   return list.map((b) => Buffer.from(b).toString('latin1'));
 }
 
-function parse(args: string[], env: string[] = []): Omit<RunOptions, 'program' | 'argv' | 'envp'> & { program: string; argv: string[]; envp: string[] } {
+function parse(
+  args: string[],
+  env: string[] = [],
+): Omit<RunOptions, 'program' | 'argv' | 'envp'> & { program: string; argv: string[]; envp: string[] } {
   const command = parseCommandLine({ args, env });
   assert.equal(command.kind, 'run');
   assert.ok(command.kind === 'run');
@@ -37,7 +40,7 @@ function refused(args: string[], message: RegExp, env: string[] = []): void {
 }
 
 describe('options', () => {
-  test('end at the program; what follows is the guest\'s, options or not', () => {
+  test("end at the program; what follows is the guest's, options or not", () => {
     const r = parse(['-strace', 'prog', '-strace', '--rules', '--', '-E']);
     assert.equal(r.program, 'prog');
     assert.deepEqual(r.argv, ['prog', '-strace', '--rules', '--', '-E']);
@@ -57,8 +60,16 @@ describe('options', () => {
   });
   test('sizes', () => {
     const size = (text: string): number | undefined => parse(['-s', text, 'p']).stackSize;
-    assert.deepEqual(['65536', '0x10000', '64k', '64K', '16M', '1g'].map(size), [65536, 65536, 65536, 65536, 16 << 20, 1 << 30]);
-    for (const bad of ['', '0', '-1', '12Q', 'big', '1.5M']) refused(['-s', bad, 'p'], /-s .*not a size; write bytes, or a number with K, M or G/);
+    assert.deepEqual(['65536', '0x10000', '64k', '64K', '16M', '1g'].map(size), [
+      65536,
+      65536,
+      65536,
+      65536,
+      16 << 20,
+      1 << 30,
+    ]);
+    for (const bad of ['', '0', '-1', '12Q', 'big', '1.5M'])
+      refused(['-s', bad, 'p'], /-s .*not a size; write bytes, or a number with K, M or G/);
     refused(['-s', '100G', 'p'], /at most 2G/);
   });
   test('-0 sets argv[0] and not the program', () => {
@@ -90,7 +101,26 @@ describe('options', () => {
     refused(['--help', 'cooking'], /no help on "cooking"; topics: syscalls/);
   });
   test('any arguments at all give a command or a UsageError', () => {
-    const word = fc.oneof(fc.constantFrom('-', '--', '-E', '-U', '-s', '-0', '-L', '--rules', '-strace', 'A=1', '=', ',', '--help', '-D', '--seed=1'), fc.string({ unit: 'binary-ascii', maxLength: 12 }));
+    const word = fc.oneof(
+      fc.constantFrom(
+        '-',
+        '--',
+        '-E',
+        '-U',
+        '-s',
+        '-0',
+        '-L',
+        '--rules',
+        '-strace',
+        'A=1',
+        '=',
+        ',',
+        '--help',
+        '-D',
+        '--seed=1',
+      ),
+      fc.string({ unit: 'binary-ascii', maxLength: 12 }),
+    );
     fc.assert(
       fc.property(fc.array(word, { maxLength: 8 }), fc.array(word, { maxLength: 4 }), (args, env) => {
         try {
@@ -103,10 +133,15 @@ describe('options', () => {
   });
 });
 
-describe('the guest\'s environment', () => {
+describe("the guest's environment", () => {
   const env = ['A=1', 'B=2', 'C=3'];
   test('is handed on as it is', () => {
-    assert.deepEqual(parse(['p'], [...env, 'odd', 'A=again', 'X=\xff\xfe']).envp, [...env, 'odd', 'A=again', 'X=\xff\xfe']);
+    assert.deepEqual(parse(['p'], [...env, 'odd', 'A=again', 'X=\xff\xfe']).envp, [
+      ...env,
+      'odd',
+      'A=again',
+      'X=\xff\xfe',
+    ]);
   });
   test('-E sets and replaces, -U removes, the last word counts', () => {
     assert.deepEqual(parse(['-E', 'D=4', '-E', 'B=two', '-U', 'A', 'p'], env).envp, ['B=two', 'C=3', 'D=4']);
@@ -121,12 +156,19 @@ describe('the guest\'s environment', () => {
     assert.deepEqual(r.envp.toSorted(), ['A=cli', 'N=1', 'QEMU_SET_ENV=A=env,N=1', 'QEMU_UNSET_ENV=B']);
   });
   test('what the launcher added is not in it; what it had to hide is', () => {
-    const raw = ['A=1', 'LUNAGATE_INTERNAL_SAVED_NODE_OPTIONS=--x', 'LUNAGATE_INTERNAL_START=9', 'LUNAGATE_INHERITED=ign=0', 'LUNAGATE_RULES=r', 'NODE_OPTIONS=other'];
+    const raw = [
+      'A=1',
+      'LUNAGATE_INTERNAL_SAVED_NODE_OPTIONS=--x',
+      'LUNAGATE_INTERNAL_START=9',
+      'LUNAGATE_INHERITED=ign=0',
+      'LUNAGATE_RULES=r',
+      'NODE_OPTIONS=other',
+    ];
     assert.deepEqual(cleanEnvironment(raw), ['A=1', 'LUNAGATE_RULES=r', 'NODE_OPTIONS=--x']);
   });
 });
 
-test('the launcher\'s copy of the environment goes before what the shell made of it', () => {
+test("the launcher's copy of the environment goes before what the shell made of it", () => {
   const exact = ['Z=1', 'BASH_FUNC_f%%=() { :; }', 'no equals sign', 'A=\xff', 'LUNAGATE_INTERNAL_BIN=/x'];
   const note = Buffer.from(exact.map((e) => `${e}\0`).join(''), 'latin1').toString('base64');
   assert.deepEqual(cleanEnvironment(['A=1', 'PWD=/', `LUNAGATE_INTERNAL_ENVIRON=${note}`]), exact.slice(0, 4));
@@ -135,8 +177,22 @@ test('the launcher\'s copy of the environment goes before what the shell made of
 
 describe('environment variables of qemu-user', () => {
   test('mean what the options mean', () => {
-    const r = parse(['p'], ['QEMU_LD_PREFIX=/sys', 'QEMU_STACK_SIZE=1M', 'QEMU_ARGV0=zero', 'QEMU_STRACE=', 'QEMU_LOG_FILENAME=/tmp/l', 'QEMU_RAND_SEED=7', 'QEMU_RULES=q']);
-    assert.deepEqual([r.sysroot, r.stackSize, r.argv, r.strace, r.logFile, r.seed, r.rules], ['/sys', 1 << 20, ['zero'], true, '/tmp/l', 7, ['q']]);
+    const r = parse(
+      ['p'],
+      [
+        'QEMU_LD_PREFIX=/sys',
+        'QEMU_STACK_SIZE=1M',
+        'QEMU_ARGV0=zero',
+        'QEMU_STRACE=',
+        'QEMU_LOG_FILENAME=/tmp/l',
+        'QEMU_RAND_SEED=7',
+        'QEMU_RULES=q',
+      ],
+    );
+    assert.deepEqual(
+      [r.sysroot, r.stackSize, r.argv, r.strace, r.logFile, r.seed, r.rules],
+      ['/sys', 1 << 20, ['zero'], true, '/tmp/l', 7, ['q']],
+    );
     assert.equal(parse(['p'], ['QEMU_LOG=strace']).strace, true);
   });
   test('LUNAGATE_RULES goes before QEMU_RULES, --rules before both', () => {
@@ -155,7 +211,11 @@ interface Outcome {
   ran: RunOptions | undefined;
 }
 
-async function command(args: string[], env: string[] = [], run: (o: RunOptions) => number = () => 42): Promise<Outcome> {
+async function command(
+  args: string[],
+  env: string[] = [],
+  run: (o: RunOptions) => number = () => 42,
+): Promise<Outcome> {
   const result: Outcome = { status: -1, out: '', err: '', ran: undefined };
   result.status = await main(
     { args, env },
@@ -209,9 +269,12 @@ describe('the command', () => {
     const locked = await command(['locked'], [PATH]);
     assert.equal(locked.status, 126);
     assert.match(locked.err, /first\/locked: Permission denied/);
-    assert.match((await command(['package.json'], [PATH])).err, /for the one in this directory write \.\/package\.json/);
+    assert.match(
+      (await command(['package.json'], [PATH])).err,
+      /for the one in this directory write \.\/package\.json/,
+    );
   });
-  test('errors of the loader become a message and the shell\'s status', async () => {
+  test("errors of the loader become a message and the shell's status", async () => {
     const fail = (error: ExecError) => (): number => {
       throw error;
     };
@@ -236,8 +299,10 @@ describe('the command', () => {
     assert.match(helpText(), /--rules DIR/);
     assert.match(helpText(), /LUNAGATE_RULES, QEMU_RULES/);
   });
-  test('the version is the package\'s', () => {
-    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  test("the version is the package's", () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
     assert.equal(VERSION, version);
   });
 });
@@ -251,7 +316,10 @@ test('--help syscalls lists each call with its level', () => {
     ],
     'x86_64',
   );
-  assert.equal(page, 'System calls of x86_64: 1 supported, 0 partly, 1 answered with ENOSYS.\n\n   3  alpha  full\n   7  beta   none: nobody needs it\n');
+  assert.equal(
+    page,
+    'System calls of x86_64: 1 supported, 0 partly, 1 answered with ENOSYS.\n\n   3  alpha  full\n   7  beta   none: nobody needs it\n',
+  );
 });
 
 test('arguments and environment arrive byte for byte in a real process', () => {

@@ -25,7 +25,9 @@ export interface TestElf {
 }
 
 export function buildElf64(elf: TestElf): Uint8Array {
-  const segments = elf.segments ?? [{ type: 1, flags: 5, offset: 0, vaddr: 0, filesz: 0x1000, memsz: 0x1000, align: 0x1000 }];
+  const segments = elf.segments ?? [
+    { type: 1, flags: 5, offset: 0, vaddr: 0, filesz: 0x1000, memsz: 0x1000, align: 0x1000 },
+  ];
   const size = elf.size ?? 0x1000;
   const bytes = new Uint8Array(Math.max(size, 64 + 56 * segments.length)).fill(elf.fill ?? 0);
   const view = new DataView(bytes.buffer);
@@ -43,7 +45,14 @@ export function buildElf64(elf: TestElf): Uint8Array {
     const at = 64 + 56 * i;
     view.setUint32(at, s.type ?? 1, true);
     view.setUint32(at + 4, s.flags ?? 4, true);
-    for (const [k, value] of [s.offset ?? 0, s.vaddr ?? 0, s.vaddr ?? 0, s.filesz ?? 0, s.memsz ?? s.filesz ?? 0, s.align ?? 0x1000].entries())
+    for (const [k, value] of [
+      s.offset ?? 0,
+      s.vaddr ?? 0,
+      s.vaddr ?? 0,
+      s.filesz ?? 0,
+      s.memsz ?? s.filesz ?? 0,
+      s.align ?? 0x1000,
+    ].entries())
       view.setBigUint64(at + 8 + 8 * k, BigInt(value), true);
   });
   for (const [offset, content] of elf.content ?? []) bytes.set(content, offset);

@@ -35,7 +35,9 @@ describe('a real program', () => {
       return m === null ? [] : [[1, 2, 3, 4, 6].map((k) => Number(m[k]))];
     });
     assert.ok(expected.length > 1);
-    const found = file.segments.filter((s) => s.type === PT_LOAD).map((s) => [s.offset, s.vaddr, s.filesz, s.memsz, s.align]);
+    const found = file.segments
+      .filter((s) => s.type === PT_LOAD)
+      .map((s) => [s.offset, s.vaddr, s.filesz, s.memsz, s.align]);
     assert.deepEqual(found, expected);
   });
 
@@ -69,7 +71,10 @@ describe('symbols', () => {
   sectionless.fill(0, 40, 48);
   sectionless.fill(0, 60, 64);
 
-  for (const [title, content] of [['by section headers', bytes], ['by PT_DYNAMIC alone', sectionless]] as const)
+  for (const [title, content] of [
+    ['by section headers', bytes],
+    ['by PT_DYNAMIC alone', sectionless],
+  ] as const)
     test(`every function nm lists is found, ${title}`, () => {
       assert.ok(functions.length > 1000);
       const file = ElfFile.open(bytesSource(content), x86);
@@ -79,7 +84,10 @@ describe('symbols', () => {
         assert.equal(found?.offset, f.size - 1);
         assert.equal(found?.inside, true);
         // Several names share an address; one of them is given.
-        assert.ok(functions.some((g) => g.start === f.start && g.name === found?.name), `${f.name}: ${found?.name}`);
+        assert.ok(
+          functions.some((g) => g.start === f.start && g.name === found?.name),
+          `${f.name}: ${found?.name}`,
+        );
       }
     });
 
@@ -136,7 +144,8 @@ describe('what cannot be run is refused with the reason', () => {
     fails(noClass, 'malformed', /class byte is 7/);
   });
   test('truncated at each length', () => {
-    for (let length = 4; length < 64; length++) fails(program.subarray(0, length), 'truncated', new RegExp(`ends after ${length} bytes`));
+    for (let length = 4; length < 64; length++)
+      fails(program.subarray(0, length), 'truncated', new RegExp(`ends after ${length} bytes`));
     fails(program.subarray(0, 100), 'truncated', /inside the program header table/);
     fails(program.subarray(0, 0x2000), 'truncated', /segment 3 is cut off/);
   });
@@ -145,14 +154,35 @@ describe('what cannot be run is refused with the reason', () => {
     fails(buildElf64({ phnum: 65535 }), 'too-large', /65535 program headers/);
     fails(buildElf64({ phnum: 0 }), 'malformed', /no program headers/);
     fails(buildElf64({ segments: [{ type: 4, filesz: 0 }] }), 'malformed', /no PT_LOAD/);
-    fails(buildElf64({ segments: [{ filesz: 0x800, memsz: 0x400 }] }), 'malformed', /0x800 bytes in the file but only 0x400/);
-    fails(buildElf64({ segments: [{ filesz: 0x1000, memsz: 2 ** 40 }] }), 'too-large', /address space ends at 0x400000000/);
-    fails(buildElf64({ segments: [{ offset: 0x10, vaddr: 0x1020, filesz: 0x100 }] }), 'malformed', /differ within the page/);
-    fails(buildElf64({ segments: [{ offset: 0x4000, filesz: 0x1000 }] }), 'truncated', /needs the file up to byte 20480, the file has 4096/);
+    fails(
+      buildElf64({ segments: [{ filesz: 0x800, memsz: 0x400 }] }),
+      'malformed',
+      /0x800 bytes in the file but only 0x400/,
+    );
+    fails(
+      buildElf64({ segments: [{ filesz: 0x1000, memsz: 2 ** 40 }] }),
+      'too-large',
+      /address space ends at 0x400000000/,
+    );
+    fails(
+      buildElf64({ segments: [{ offset: 0x10, vaddr: 0x1020, filesz: 0x100 }] }),
+      'malformed',
+      /differ within the page/,
+    );
+    fails(
+      buildElf64({ segments: [{ offset: 0x4000, filesz: 0x1000 }] }),
+      'truncated',
+      /needs the file up to byte 20480, the file has 4096/,
+    );
   });
   test('a bad interpreter name', () => {
     const open = (filesz: number, content: string): ElfFile =>
-      ElfFile.open(bytesSource(buildElf64({ segments: [{ type: 3, offset: 0x200, filesz }], content: [[0x200, Buffer.from(content)]] })), x86);
+      ElfFile.open(
+        bytesSource(
+          buildElf64({ segments: [{ type: 3, offset: 0x200, filesz }], content: [[0x200, Buffer.from(content)]] }),
+        ),
+        x86,
+      );
     assert.equal(Buffer.from(open(6, '/ld.s\0').interpreter() ?? []).toString(), '/ld.s');
     assert.throws(() => open(5, '/ld.so').interpreter(), /does not end with a NUL/);
     assert.throws(() => open(5000, '').interpreter(), /5000 bytes long/);
@@ -203,7 +233,12 @@ describe('any bytes give an answer or an ElfError', () => {
   test('a real program with damaged fields', () => {
     const interesting = fc.oneof(fc.constantFrom(0, 1, 0x7f, 0x80, 0xff), fc.nat({ max: 255 }));
     // Headers, dynamic section and section headers are where a byte changes what the reader does.
-    const place = fc.oneof(fc.nat({ max: 0x360 }), fc.nat({ max: program.length - 1 }), fc.integer({ min: 0x7dd8, max: 0x7f98 }), fc.integer({ min: program.length - 31 * 64, max: program.length - 1 }));
+    const place = fc.oneof(
+      fc.nat({ max: 0x360 }),
+      fc.nat({ max: program.length - 1 }),
+      fc.integer({ min: 0x7dd8, max: 0x7f98 }),
+      fc.integer({ min: program.length - 31 * 64, max: program.length - 1 }),
+    );
     fc.assert(
       fc.property(fc.array(fc.tuple(place, interesting), { minLength: 1, maxLength: 12 }), (changes) => {
         const bytes = new Uint8Array(program);

@@ -50,7 +50,8 @@ export function fakeHost(): FakeHost {
       closeSync(fd as number);
       return 0;
     },
-    pread64: (fd, buffer, count, offset) => readSync(fd as number, bytes, (buffer as number) - address, count as number, offset as number),
+    pread64: (fd, buffer, count, offset) =>
+      readSync(fd as number, bytes, (buffer as number) - address, count as number, offset as number),
     statx: (fd, _path, _flags, _mask, out) => {
       const stat = fstatSync(fd as number);
       view.setUint16((out as number) - address + 28, stat.mode, true);

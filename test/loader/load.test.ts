@@ -67,8 +67,19 @@ function dumper(from: number, length: number): Uint8Array {
  */
 function compareWithKernel(elf: TestElf, from: number, length: number): Loaded {
   const code = dumper(from, length);
-  const segments = [...(elf.segments ?? []), { flags: 5, offset: 0x3000, vaddr: 0x700000, filesz: 0x100, memsz: 0x100 }];
-  const image = buildElf64({ size: 0x6000, fill: 0xa5, ...elf, type: 2, entry: 0x700000, segments, content: [[0x3000, code], ...(elf.content ?? [])] });
+  const segments = [
+    ...(elf.segments ?? []),
+    { flags: 5, offset: 0x3000, vaddr: 0x700000, filesz: 0x100, memsz: 0x100 },
+  ];
+  const image = buildElf64({
+    size: 0x6000,
+    fill: 0xa5,
+    ...elf,
+    type: 2,
+    entry: 0x700000,
+    segments,
+    content: [[0x3000, code], ...(elf.content ?? [])],
+  });
   const path = file(image);
   const native = spawnSync(path, { encoding: 'buffer' });
   assert.equal(native.signal, null);
@@ -81,15 +92,27 @@ function compareWithKernel(elf: TestElf, from: number, length: number): Loaded {
 
 describe('segments, compared with what the kernel maps', () => {
   test('bss that begins and ends within pages', () => {
-    const { space } = compareWithKernel({ segments: [{ flags: 6, offset: 0x1000, vaddr: 0x500000, filesz: 0x123, memsz: 0x2100 }] }, 0x500000, 0x3000);
+    const { space } = compareWithKernel(
+      { segments: [{ flags: 6, offset: 0x1000, vaddr: 0x500000, filesz: 0x123, memsz: 0x2100 }] },
+      0x500000,
+      0x3000,
+    );
     assert.equal(space.protection(0x502000), 'rw-');
     assert.equal(space.protection(0x503000), undefined);
   });
   test('a segment that starts within a page shows the file around it', () => {
-    compareWithKernel({ segments: [{ flags: 6, offset: 0x1234, vaddr: 0x500234, filesz: 0x800, memsz: 0x800 }] }, 0x500000, 0x1000);
+    compareWithKernel(
+      { segments: [{ flags: 6, offset: 0x1234, vaddr: 0x500234, filesz: 0x800, memsz: 0x800 }] },
+      0x500000,
+      0x1000,
+    );
   });
   test('bss only, oddly aligned, nothing in the file', () => {
-    compareWithKernel({ segments: [{ flags: 6, offset: 0x1000, vaddr: 0x500780, filesz: 0, memsz: 0x1000 }] }, 0x500000, 0x2000);
+    compareWithKernel(
+      { segments: [{ flags: 6, offset: 0x1000, vaddr: 0x500780, filesz: 0, memsz: 0x1000 }] },
+      0x500000,
+      0x2000,
+    );
   });
   test('a later segment overlaps an earlier one', () => {
     compareWithKernel(
@@ -130,10 +153,18 @@ describe('segments, compared with what the kernel maps', () => {
     );
   });
   test('the file ends within the last page: zeros follow', () => {
-    compareWithKernel({ size: 0x5432, segments: [{ flags: 4, offset: 0x5000, vaddr: 0x500000, filesz: 0x800, memsz: 0x800 }] }, 0x500000, 0x1000);
+    compareWithKernel(
+      { size: 0x5432, segments: [{ flags: 4, offset: 0x5000, vaddr: 0x500000, filesz: 0x800, memsz: 0x800 }] },
+      0x500000,
+      0x1000,
+    );
   });
   test('a read-only segment with bss keeps the file bytes behind it', () => {
-    compareWithKernel({ segments: [{ flags: 4, offset: 0x1000, vaddr: 0x500000, filesz: 0x100, memsz: 0x1800 }] }, 0x500000, 0x2000);
+    compareWithKernel(
+      { segments: [{ flags: 4, offset: 0x1000, vaddr: 0x500000, filesz: 0x100, memsz: 0x1800 }] },
+      0x500000,
+      0x2000,
+    );
   });
 });
 
@@ -172,7 +203,9 @@ describe('where things go', () => {
       assert.equal(mapped.length, (0x15000 - 0x1000) / page, 'nothing of the slack is left');
       const name = '/lib64/ld-linux-x86-64.so.2\0';
       const interpreter = { type: 3, offset: 0x800, filesz: name.length };
-      const dynamic = load(file(buildElf64({ segments: [...segments, interpreter], content: [[0x800, Buffer.from(name)]] })));
+      const dynamic = load(
+        file(buildElf64({ segments: [...segments, interpreter], content: [[0x800, Buffer.from(name)]] })),
+      );
       assert.equal(dynamic.image.main.bias % align, 0);
       assert.equal(dynamic.image.main.start, dynamic.image.main.bias + 0x1000);
       assert.ok(dynamic.layout.pieBase - dynamic.image.main.bias < align);
@@ -190,14 +223,24 @@ describe('where things go', () => {
   test('the layout is Linux-like, fits smaller spaces, and random within bounds', () => {
     for (const memorySize of [GiB16, 2 ** 32, 2 ** 30])
       for (const stackSize of [0, 8 << 20, Number.POSITIVE_INFINITY])
-        for (const random of [undefined, (n: number) => new Uint8Array(n), (n: number) => new Uint8Array(n).fill(0xff)]) {
+        for (const random of [
+          undefined,
+          (n: number) => new Uint8Array(n),
+          (n: number) => new Uint8Array(n).fill(0xff),
+        ]) {
           const l = chooseLayout({ memorySize, stackSize, argumentBytes: 6 << 20, random });
           const low = l.stackTop - l.stackSize;
           assert.ok(l.stackTop <= memorySize - 0x10000 && l.stackTop % page === 0);
           assert.ok(l.mmapTop <= low - STACK_GUARD, 'the guard is free');
-          assert.ok(l.pieBase >= memorySize / 4 && l.pieBase < l.mmapTop && l.pieBase % page === 0 && l.mmapTop % page === 0);
+          assert.ok(
+            l.pieBase >= memorySize / 4 && l.pieBase < l.mmapTop && l.pieBase % page === 0 && l.mmapTop % page === 0,
+          );
           assert.ok(l.mmapTop - l.pieBase > memorySize / 4);
-          assert.ok(l.stackSize >= (6 << 20) + (128 << 10) && l.stackSize <= largestStack(memorySize) && l.stackSize % page === 0);
+          assert.ok(
+            l.stackSize >= (6 << 20) + (128 << 10) &&
+              l.stackSize <= largestStack(memorySize) &&
+              l.stackSize % page === 0,
+          );
           assert.ok(l.brkShift >= 0 && l.brkShift < BRK_RANDOM && l.brkShift % page === 0);
           assert.ok(l.stackShift >= 0 && l.stackShift < 8192);
         }
@@ -244,11 +287,17 @@ describe('the initial stack', () => {
   const stack = unwrap(loaded);
 
   test('argc, argv and envp arrive byte for byte', () => {
-    assert.deepEqual(stack.argv, argv.map((a) => Buffer.from(a).toString('latin1')));
-    assert.deepEqual(stack.envp, envp.map((a) => Buffer.from(a).toString('latin1')));
+    assert.deepEqual(
+      stack.argv,
+      argv.map((a) => Buffer.from(a).toString('latin1')),
+    );
+    assert.deepEqual(
+      stack.envp,
+      envp.map((a) => Buffer.from(a).toString('latin1')),
+    );
     assert.equal(image.sp % 16, 0);
   });
-  test('the auxiliary vector has the kernel\'s entries in the kernel\'s order', () => {
+  test("the auxiliary vector has the kernel's entries in the kernel's order", () => {
     // The vDSO and rseq are not there by design; so are entries newer than Linux 6.0.
     const absent = new Set([33, 27, 28, 29, 30, 51]);
     const native = execFileSync('cat', ['/proc/self/auxv']);
@@ -257,7 +306,10 @@ describe('the initial stack', () => {
       const type = Number(native.readBigUInt64LE(at));
       if (type !== 0 && !absent.has(type)) types.push(type);
     }
-    assert.deepEqual(stack.auxv.map(([type]) => type).filter((type) => !absent.has(type)), types);
+    assert.deepEqual(
+      stack.auxv.map(([type]) => type).filter((type) => !absent.has(type)),
+      types,
+    );
     assert.equal(stack.auxv[0]?.[0], auxType.AT_MINSIGSTKSZ);
   });
   test('each entry says what is so', () => {
@@ -269,10 +321,16 @@ describe('the initial stack', () => {
     assert.equal(aux.get(auxType.AT_PHNUM), elf.header.phnum);
     assert.equal(aux.get(auxType.AT_ENTRY), image.main.bias + elf.header.entry);
     assert.equal(aux.get(auxType.AT_BASE), image.interpreter?.bias);
-    assert.deepEqual([...space.read(aux.get(auxType.AT_RANDOM) ?? 0, 16)], Array.from({ length: 16 }, (_, i) => i + 1));
+    assert.deepEqual(
+      [...space.read(aux.get(auxType.AT_RANDOM) ?? 0, 16)],
+      Array.from({ length: 16 }, (_, i) => i + 1),
+    );
     assert.equal(string(aux.get(auxType.AT_EXECFN) ?? 0, 10), '/bin/true\0');
     assert.equal(string(aux.get(auxType.AT_PLATFORM) ?? 0, 7), 'x86_64\0');
-    assert.deepEqual([11, 12, 13, 14, 23].map((t) => aux.get(t)), [1, 1, 2, 2, 0]);
+    assert.deepEqual(
+      [11, 12, 13, 14, 23].map((t) => aux.get(t)),
+      [1, 1, 2, 2, 0],
+    );
     assert.equal(aux.get(auxType.AT_PAGESZ), 4096);
     assert.equal(aux.get(auxType.AT_CLKTCK), 100);
     assert.equal(aux.get(auxType.AT_HWCAP), 0x178bfbff);
@@ -296,7 +354,7 @@ describe('the initial stack', () => {
   });
 });
 
-describe('refusals carry the kernel\'s errno and a sentence', () => {
+describe("refusals carry the kernel's errno and a sentence", () => {
   const refusal = (path: string, request: Partial<ExecRequest> = {}): ExecError => {
     try {
       load(path, request);
@@ -323,17 +381,35 @@ describe('refusals carry the kernel\'s errno and a sentence', () => {
     check(refusal(file('just text\n')), 'ENOEXEC', 126, /neither an ELF program nor a script/);
     check(refusal(file(buildElf64({ machine: 183 }))), 'ENOEXEC', 126, /for AArch64, not for x86-64/);
     check(refusal(file(readFileSync('/bin/true').subarray(0, 3000))), 'ENOEXEC', 126, /cut off/);
-    check(refusal(file(buildElf64({ type: 2, segments: [{ vaddr: 0x1000, filesz: 0x1000 }] }))), 'ENOEXEC', 126, /below 0x10000/);
+    check(
+      refusal(file(buildElf64({ type: 2, segments: [{ vaddr: 0x1000, filesz: 0x1000 }] }))),
+      'ENOEXEC',
+      126,
+      /below 0x10000/,
+    );
   });
   test('the interpreter', () => {
     const wanting = (name: string): string =>
-      file(buildElf64({ segments: [{ flags: 5, filesz: 0x1000 }, { type: 3, offset: 0x800, filesz: name.length + 1 }], content: [[0x800, Buffer.from(`${name}\0`)]] }));
-    check(refusal(wanting('/lib/ld-missing.so.1')), 'ENOENT', 127, /program interpreter \/lib\/ld-missing.so.1 cannot be opened: No such file/);
+      file(
+        buildElf64({
+          segments: [
+            { flags: 5, filesz: 0x1000 },
+            { type: 3, offset: 0x800, filesz: name.length + 1 },
+          ],
+          content: [[0x800, Buffer.from(`${name}\0`)]],
+        }),
+      );
+    check(
+      refusal(wanting('/lib/ld-missing.so.1')),
+      'ENOENT',
+      127,
+      /program interpreter \/lib\/ld-missing.so.1 cannot be opened: No such file/,
+    );
     check(refusal(wanting(file('text'))), 'ELIBBAD', 126, /cannot be used: it is not an ELF file/);
     check(refusal(wanting(file(buildElf64({ machine: 40 })))), 'ELIBBAD', 126, /for ARM/);
     check(refusal(wanting(file(buildElf64({}), 0o600))), 'EACCES', 126, /cannot be run: Permission denied/);
   });
-  test('too many or too long arguments, at the kernel\'s own limits', () => {
+  test("too many or too long arguments, at the kernel's own limits", () => {
     const fits = (n: number): boolean => spawnSync('/bin/true', ['x'.repeat(n)]).error === undefined;
     assert.ok(fits(131071) && !fits(131072), 'as the kernel has it');
     load('/bin/true', { argv: [text('x'.repeat(131071))] });
@@ -345,12 +421,20 @@ describe('refusals carry the kernel\'s errno and a sentence', () => {
   });
   test('memory that cannot be had is a fatal error', () => {
     const { host } = fakeHost();
-    const prepared = prepareExec(host, x86, GiB16, { path: text('/bin/true'), argv: [], envp: [], stackLimit: 8 << 20 });
+    const prepared = prepareExec(host, x86, GiB16, {
+      path: text('/bin/true'),
+      argv: [],
+      envp: [],
+      stackLimit: 8 << 20,
+    });
     const layout = chooseLayout({ memorySize: GiB16, stackSize: 8 << 20, argumentBytes: 0, random: undefined });
     const space = new FakeSpace(layout.mmapTop);
     space.mmap = () => -12;
     const request = { isa: x86, layout, credentials: { uid: 0, euid: 0, gid: 0, egid: 0 }, random: new Uint8Array(16) };
-    assert.throws(() => loadImage({ space, memory: space.memory }, prepared, request), (e) => e instanceof ExecError && e.fatal && e.errno === 12);
+    assert.throws(
+      () => loadImage({ space, memory: space.memory }, prepared, request),
+      (e) => e instanceof ExecError && e.fatal && e.errno === 12,
+    );
     prepared.close();
   });
 });

@@ -16,11 +16,17 @@ import { fakeHost, text, x86 } from './fakes.ts';
 const directory = mkdtempSync(join(tmpdir(), 'lunagate-script-'));
 after(() => rmSync(directory, { recursive: true }));
 const show = join(directory, 'show');
-writeFileSync(`${show}.c`, '#include <stdio.h>\nint main(int c, char **v) { for (int i = 0; i < c; i++) fwrite(v[i], 1, __builtin_strlen(v[i]) + 1, stdout); return 0; }\n');
+writeFileSync(
+  `${show}.c`,
+  '#include <stdio.h>\nint main(int c, char **v) { for (int i = 0; i < c; i++) fwrite(v[i], 1, __builtin_strlen(v[i]) + 1, stdout); return 0; }\n',
+);
 execFileSync('gcc', ['-O1', '-o', show, `${show}.c`]);
 // execvp, which Node uses, hands what the kernel refuses to /bin/sh; execv does not.
 const execute = join(directory, 'execute');
-writeFileSync(`${execute}.c`, '#include <errno.h>\n#include <unistd.h>\nint main(int c, char **v) { execv(v[1], v + 1); return errno; }\n');
+writeFileSync(
+  `${execute}.c`,
+  '#include <errno.h>\n#include <unistd.h>\nint main(int c, char **v) { execv(v[1], v + 1); return errno; }\n',
+);
 execFileSync('gcc', ['-O1', '-o', execute, `${execute}.c`]);
 // A name as long as the buffer allows, for the cuts at its end.
 const longName = `${directory}/${'n'.repeat(254 - 2 - directory.length - 1)}`;
@@ -108,7 +114,10 @@ describe('a #! line', () => {
     const request = { path: text(path), argv: [], envp: [], stackLimit: 8 << 20 };
     assert.throws(
       () => prepareExec(host, x86, 2 ** 34, request),
-      (e) => e instanceof ExecError && e.exitStatus === 127 && e.message === `${path}: its #! interpreter /no/such/interpreter cannot be opened: No such file or directory`,
+      (e) =>
+        e instanceof ExecError &&
+        e.exitStatus === 127 &&
+        e.message === `${path}: its #! interpreter /no/such/interpreter cannot be opened: No such file or directory`,
     );
   });
 

@@ -107,7 +107,9 @@ function placeAll(calls: readonly TracedCall[]): Placed[] {
   const placement = new Placement();
   return calls.map((c) => {
     const pokes: [number, Uint8Array][] = [];
-    const values = c.args.map((a) => (typeof a === 'object' ? BigInt(placement.place(a, pokes)) : BigInt.asUintN(64, BigInt(a))));
+    const values = c.args.map((a) =>
+      typeof a === 'object' ? BigInt(placement.place(a, pokes)) : BigInt.asUintN(64, BigInt(a)),
+    );
     while (values.length < 6) values.push(0n);
     return { values, pokes };
   });
@@ -158,8 +160,13 @@ export function compare(calls: readonly TracedCall[]): Comparison {
   const placed = placeAll(calls);
   const [script, output, log] = ['script', 'output', 'log'].map((n) => join(directory, n)) as [string, string, string];
   writeFileSync(script, encode(calls, placed));
-  const run = spawnSync('strace', ['-e', 'signal=none', '-o', log, replay, script, output], { cwd: directory, encoding: 'utf8', env: { PATH: process.env['PATH'] } });
-  if (run.status !== 0) throw new Error(`replay under strace: status ${run.status}, signal ${run.signal}, ${run.stderr}`);
+  const run = spawnSync('strace', ['-e', 'signal=none', '-o', log, replay, script, output], {
+    cwd: directory,
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'] },
+  });
+  if (run.status !== 0)
+    throw new Error(`replay under strace: status ${run.status}, signal ${run.signal}, ${run.stderr}`);
   const lines = readFileSync(log, 'utf8').split('\n');
   const first = lines.findIndex((l) => l.startsWith('syscall_0x3e8('));
   const last = lines.findIndex((l) => l.startsWith('syscall_0x3e9('));

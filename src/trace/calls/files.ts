@@ -57,8 +57,7 @@ function fcntlArgument(call: Call): Text | undefined {
       return struct('flock', 32, 'in');
     case 'F_GETLK':
     case 'F_OFD_GETLK':
-      return () =>
-        call.failed ? address(arg) : call.deref(arg, 32, (view) => lockWithOwner(view));
+      return () => (call.failed ? address(arg) : call.deref(arg, 32, (view) => lockWithOwner(view)));
     case 'F_SETOWN_EX':
       return struct('f_owner_ex', 8, 'in');
     case 'F_GETOWN_EX':
@@ -249,10 +248,19 @@ export const fileCalls: CallPrinters = {
   openat: { args: (c) => openArguments(c, [dirfd(c.int(0)), path(c, c.at(1))], 2) },
   access: { args: (c) => [path(c, c.at(0)), accessMode(c.uint(1))] },
   faccessat: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), accessMode(c.uint(2))] },
-  faccessat2: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), accessMode(c.uint(2)), flagsText('at', c.uint(3)).replace('AT_REMOVEDIR', 'AT_EACCESS')] },
+  faccessat2: {
+    args: (c) => [
+      dirfd(c.int(0)),
+      path(c, c.at(1)),
+      accessMode(c.uint(2)),
+      flagsText('at', c.uint(3)).replace('AT_REMOVEDIR', 'AT_EACCESS'),
+    ],
+  },
   unlinkat: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), flagsText('at', c.uint(2))] },
   readlink: { args: (c) => [path(c, c.at(0)), outString(c, c.at(1), (n) => n, true), String(c.uint(2))] },
-  readlinkat: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), outString(c, c.at(2), (n) => n, true), String(c.uint(3))] },
+  readlinkat: {
+    args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), outString(c, c.at(2), (n) => n, true), String(c.uint(3))],
+  },
   getcwd: { args: (c) => [outString(c, c.at(0), (n) => Math.max(0, n - 1), false), String(c.ulong(1))] },
   mknod: { args: (c) => [path(c, c.at(0)), ...nodeArguments(c, 1)] },
   mknodat: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), ...nodeArguments(c, 2)] },
@@ -263,9 +271,11 @@ export const fileCalls: CallPrinters = {
     },
     result: (c) => {
       const command = choiceName('fcntl', c.int(1));
-      if (command === 'F_GETFD') return c.result === 0n ? '0' : `${hex(c.result)} (flags ${flagsText('fd_flags', c.result)})`;
+      if (command === 'F_GETFD')
+        return c.result === 0n ? '0' : `${hex(c.result)} (flags ${flagsText('fd_flags', c.result)})`;
       if (command === 'F_GETFL') return `${hex(c.result)} (flags ${flagsText('open', c.result)})`;
-      if (command === 'F_GET_SEALS') return `${hex(c.result)}${c.result === 0n ? '' : ` (seals ${flagsText('seals', c.result)})`}`;
+      if (command === 'F_GET_SEALS')
+        return `${hex(c.result)}${c.result === 0n ? '' : ` (seals ${flagsText('seals', c.result)})`}`;
       if (command === 'F_GETLEASE') return `${hex(c.result)} (${choiceText('flock_type', c.result)})`;
       if (command === 'F_GETSIG') return c.result === 0n ? '0' : `${c.result} (${choiceText('signal', c.result)})`;
       return undefined;
@@ -279,15 +289,22 @@ export const fileCalls: CallPrinters = {
   },
   statx: {
     args: (c) => [
-      dirfd(c.int(0)), path(c, c.at(1)),
-      (c.uint(2) & 0x6000) === 0 ? joinFlags('AT_STATX_SYNC_AS_STAT', c.uint(2)) : flagsText('at', c.uint(2)), statMask(c),
+      dirfd(c.int(0)),
+      path(c, c.at(1)),
+      (c.uint(2) & 0x6000) === 0 ? joinFlags('AT_STATX_SYNC_AS_STAT', c.uint(2)) : flagsText('at', c.uint(2)),
+      statMask(c),
       c.derefOut(c.at(4), 256, (v) => structPrinter('statx')?.(v, c) ?? ''),
     ],
   },
   getdents: { args: (c) => [String(c.int(0)), directoryEntries(c, c.at(1), 16), String(c.uint(2))] },
   getdents64: { args: (c) => [String(c.int(0)), directoryEntries(c, c.at(1), 16), String(c.uint(2))] },
   utimensat: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), utimensTimes(c, c.at(2)), flagsText('at', c.uint(3))] },
-  utime: { args: (c) => [path(c, c.at(0)), c.deref(c.at(1), 16, (v) => `{actime=${dated(i64(v, 0))}, modtime=${dated(i64(v, 8))}}`)] },
+  utime: {
+    args: (c) => [
+      path(c, c.at(0)),
+      c.deref(c.at(1), 16, (v) => `{actime=${dated(i64(v, 0))}, modtime=${dated(i64(v, 8))}}`),
+    ],
+  },
   utimes: { args: (c) => [path(c, c.at(0)), microseconds(c, c.at(1))] },
   futimesat: { args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), microseconds(c, c.at(2))] },
   swapon: { args: (c) => [path(c, c.at(0)), swapFlags(c.uint(1))] },
@@ -304,7 +321,13 @@ export const fileCalls: CallPrinters = {
   close_range: { args: (c) => [String(c.uint(0)), String(c.uint(1)), flagsText('close_range', c.uint(2))] },
   ftruncate: { args: (c) => [String(c.int(0)), String(c.long(1))] },
   mount: {
-    args: (c) => [path(c, c.at(0)), path(c, c.at(1)), argumentText(c, 2), flagsText('mount', c.ulong(3), 64), mountData(c)],
+    args: (c) => [
+      path(c, c.at(0)),
+      path(c, c.at(1)),
+      argumentText(c, 2),
+      flagsText('mount', c.ulong(3), 64),
+      mountData(c),
+    ],
   },
 };
 

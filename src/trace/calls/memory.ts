@@ -19,21 +19,33 @@ const asAddress = (c: Call): string => address(BigInt.asUintN(64, c.result)).rep
 export const memoryCalls: CallPrinters = {
   mmap: {
     args: (c) => [
-      address(c.ulong(0)), String(c.ulong(1)), flagsText('prot', c.ulong(2)), mapFlags(c.uint(3)), String(c.int(4)), hex(c.ulong(5)),
+      address(c.ulong(0)),
+      String(c.ulong(1)),
+      flagsText('prot', c.ulong(2)),
+      mapFlags(c.uint(3)),
+      String(c.int(4)),
+      hex(c.ulong(5)),
     ],
     result: asAddress,
   },
   mprotect: { args: (c) => [address(c.ulong(0)), String(c.ulong(1)), flagsText('prot', c.ulong(2))] },
   mremap: {
     args: (c) => [
-      address(c.ulong(0)), String(c.ulong(1)), String(c.ulong(2)), flagsText('mremap', c.ulong(3)),
+      address(c.ulong(0)),
+      String(c.ulong(1)),
+      String(c.ulong(2)),
+      flagsText('mremap', c.ulong(3)),
       ...((c.uint(3) & 6) !== 0 ? [address(c.ulong(4))] : []),
     ],
     result: asAddress,
   },
   mincore: { args: (c) => [address(c.ulong(0)), String(c.ulong(1)), residency(c)] },
   membarrier: {
-    args: (c) => [choiceText('membarrier', c.int(0)), flagsText('membarrier_flags', c.uint(1)), ...(c.uint(1) === 0 ? [] : [String(c.int(2))])],
+    args: (c) => [
+      choiceText('membarrier', c.int(0)),
+      flagsText('membarrier_flags', c.uint(1)),
+      ...(c.uint(1) === 0 ? [] : [String(c.int(2))]),
+    ],
     // The first command asks which others there are.
     result: (c) => (c.int(0) === 0 ? `${hex(c.result)} (${commandMask(Number(c.result))})` : undefined),
   },
@@ -44,15 +56,26 @@ export const memoryCalls: CallPrinters = {
   },
   semget: { args: (c) => [key(c.int(0)), String(c.int(1)), ipcFlags('ipc_get', c.uint(2))] },
   semctl: { args: (c) => [String(c.int(0)), String(c.int(1)), choiceText('semctl', c.int(2)), address(c.ulong(3))] },
-  msgsnd: { args: (c) => [String(c.int(0)), message(c, c.at(1), c.at(2)), String(c.ulong(2)), flagsText('msgrcv', c.uint(3))] },
+  msgsnd: {
+    args: (c) => [String(c.int(0)), message(c, c.at(1), c.at(2)), String(c.ulong(2)), flagsText('msgrcv', c.uint(3))],
+  },
   msgrcv: {
     args: (c) => [
-      String(c.int(0)), () => (c.failed ? address(c.ulong(1)) : message(c, c.at(1), Number(c.result))), String(c.ulong(2)), String(c.long(3)),
+      String(c.int(0)),
+      () => (c.failed ? address(c.ulong(1)) : message(c, c.at(1), Number(c.result))),
+      String(c.ulong(2)),
+      String(c.long(3)),
       flagsText('msgrcv', c.uint(4)),
     ],
   },
   remap_file_pages: {
-    args: (c) => [address(c.ulong(0)), String(c.ulong(1)), flagsText('prot', c.ulong(2)), String(c.ulong(3)), mapFlags(c.uint(4))],
+    args: (c) => [
+      address(c.ulong(0)),
+      String(c.ulong(1)),
+      flagsText('prot', c.ulong(2)),
+      String(c.ulong(3)),
+      mapFlags(c.uint(4)),
+    ],
   },
   pkey_alloc: { args: (c) => [hex(c.ulong(0)), flagsText('pkey', c.ulong(1))] },
   memfd_secret: { args: (c) => [hex(c.uint(0))] },
@@ -89,7 +112,9 @@ function commandMask(value: number): string {
 function message(call: Call, addr: number, length: number): string {
   if (addr === 0) return 'NULL';
   const type = call.view(addr, 8);
-  return type === undefined ? address(addr) : `{mtype=${type.getBigInt64(0, true)}, mtext=${buffer(call, addr + 8, length)}}`;
+  return type === undefined
+    ? address(addr)
+    : `{mtype=${type.getBigInt64(0, true)}, mtext=${buffer(call, addr + 8, length)}}`;
 }
 
 function key(value: number): string {

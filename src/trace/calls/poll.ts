@@ -34,7 +34,11 @@ function pollResult(call: Call, left: string): string {
 function selectResult(call: Call, time: (v: DataView) => string): string {
   if (call.result === 0n) return '0 (Timeout)';
   const parts: string[] = [];
-  for (const [k, name] of [[1, 'in'], [2, 'out'], [3, 'except']] as const) {
+  for (const [k, name] of [
+    [1, 'in'],
+    [2, 'out'],
+    [3, 'except'],
+  ] as const) {
     const set = fdSet(call, call.at(k), Math.min(1024, call.int(0)));
     if (set.list.length > 0) parts.push(`${name} ${set.text}`);
   }
@@ -45,7 +49,9 @@ function selectResult(call: Call, time: (v: DataView) => string): string {
 function selectArguments(call: Call, time: (v: DataView) => string): Text[] {
   const limit = Math.max(0, Math.min(1024, call.int(0)));
   return [
-    String(call.int(0)), ...[1, 2, 3].map((k) => fdSet(call, call.at(k), limit).text), call.deref(call.at(4), 16, time),
+    String(call.int(0)),
+    ...[1, 2, 3].map((k) => fdSet(call, call.at(k), limit).text),
+    call.deref(call.at(4), 16, time),
   ];
 }
 
@@ -68,18 +74,39 @@ function epollEvents(call: Call): Text {
 export const pollCalls: CallPrinters = {
   poll: { args: (c) => [pollFds(c), String(c.uint(1)), String(c.int(2))], result: (c) => pollResult(c, '') },
   ppoll: {
-    args: (c) => [pollFds(c), String(c.uint(1)), c.deref(c.at(2), 16, timespec0), sigsetAt(c, c.at(3), c.at(4)), String(c.ulong(4))],
+    args: (c) => [
+      pollFds(c),
+      String(c.uint(1)),
+      c.deref(c.at(2), 16, timespec0),
+      sigsetAt(c, c.at(3), c.at(4)),
+      String(c.ulong(4)),
+    ],
     result: (c) => pollResult(c, c.at(2) === 0 ? '' : c.deref(c.at(2), 16, timespec0)),
   },
   select: { args: (c) => selectArguments(c, timeval0), result: (c) => selectResult(c, timeval0) },
-  pselect6: { args: (c) => [...selectArguments(c, timespec0), pselectMask(c)], result: (c) => selectResult(c, timespec0) },
+  pselect6: {
+    args: (c) => [...selectArguments(c, timespec0), pselectMask(c)],
+    result: (c) => selectResult(c, timespec0),
+  },
   epoll_wait: { args: (c) => [String(c.int(0)), epollEvents(c), String(c.int(2)), String(c.int(3))] },
   epoll_pwait: {
-    args: (c) => [String(c.int(0)), epollEvents(c), String(c.int(2)), String(c.int(3)), sigsetAt(c, c.at(4), c.at(5)), String(c.ulong(5))],
+    args: (c) => [
+      String(c.int(0)),
+      epollEvents(c),
+      String(c.int(2)),
+      String(c.int(3)),
+      sigsetAt(c, c.at(4), c.at(5)),
+      String(c.ulong(5)),
+    ],
   },
   epoll_pwait2: {
     args: (c) => [
-      String(c.int(0)), epollEvents(c), String(c.int(2)), c.deref(c.at(3), 16, timespec0), sigsetAt(c, c.at(4), c.at(5)), String(c.ulong(5)),
+      String(c.int(0)),
+      epollEvents(c),
+      String(c.int(2)),
+      c.deref(c.at(3), 16, timespec0),
+      sigsetAt(c, c.at(4), c.at(5)),
+      String(c.ulong(5)),
     ],
   },
 };

@@ -23,7 +23,14 @@ function bitset(value: number): string {
 }
 
 const wakeOperations = ['FUTEX_OP_SET', 'FUTEX_OP_ADD', 'FUTEX_OP_OR', 'FUTEX_OP_ANDN', 'FUTEX_OP_XOR'];
-const wakeCompares = ['FUTEX_OP_CMP_EQ', 'FUTEX_OP_CMP_NE', 'FUTEX_OP_CMP_LT', 'FUTEX_OP_CMP_LE', 'FUTEX_OP_CMP_GT', 'FUTEX_OP_CMP_GE'];
+const wakeCompares = [
+  'FUTEX_OP_CMP_EQ',
+  'FUTEX_OP_CMP_NE',
+  'FUTEX_OP_CMP_LT',
+  'FUTEX_OP_CMP_LE',
+  'FUTEX_OP_CMP_GT',
+  'FUTEX_OP_CMP_GE',
+];
 
 function wakeOperation(value: number): string {
   const operation = (value >>> 28) & 7;
@@ -81,8 +88,15 @@ function cloneFlags(value: bigint): string {
 function cloneArguments(call: Call): Text[] {
   const flags = call.ulong(0);
   const parts: Text[] = [`child_stack=${address(call.ulong(1))}`, `flags=${cloneFlags(flags)}`];
-  const named = (name: string, text: Text): Text => (typeof text === 'string' ? `${name}=${text}` : () => `${name}=${text()}`);
-  if ((flags & 0x101000n) !== 0n) parts.push(named('parent_tid', call.derefOut(call.at(2), 4, (v) => `[${v.getInt32(0, true)}]`)));
+  const named = (name: string, text: Text): Text =>
+    typeof text === 'string' ? `${name}=${text}` : () => `${name}=${text()}`;
+  if ((flags & 0x101000n) !== 0n)
+    parts.push(
+      named(
+        'parent_tid',
+        call.derefOut(call.at(2), 4, (v) => `[${v.getInt32(0, true)}]`),
+      ),
+    );
   if ((flags & 0x80000n) !== 0n) parts.push(`tls=${address(call.ulong(4))}`);
   if ((flags & 0x1200000n) !== 0n) parts.push(`child_tidptr=${address(call.ulong(3))}`);
   return parts;
@@ -91,13 +105,19 @@ function cloneArguments(call: Call): Text[] {
 function statusOut(call: Call, k: number): Text {
   const addr = call.at(k);
   if (addr === 0) return 'NULL';
-  return () => (call.failed || call.result === 0n ? address(addr) : call.deref(addr, 4, (v) => `[${waitStatus(v.getInt32(0, true))}]`));
+  return () =>
+    call.failed || call.result === 0n
+      ? address(addr)
+      : call.deref(addr, 4, (v) => `[${waitStatus(v.getInt32(0, true))}]`);
 }
 
 function usageOut(call: Call, k: number): Text {
   const addr = call.at(k);
   if (addr === 0) return 'NULL';
-  return () => (call.failed || call.result === 0n ? address(addr) : call.deref(addr, 144, (v) => structPrinter('rusage')?.(v, call) ?? ''));
+  return () =>
+    call.failed || call.result === 0n
+      ? address(addr)
+      : call.deref(addr, 144, (v) => structPrinter('rusage')?.(v, call) ?? '');
 }
 
 function prctlArguments(call: Call): Text[] {
@@ -141,12 +161,25 @@ function prctlArguments(call: Call): Text[] {
       return [option, ...[1, 2, 3, 4].map((k) => hex(call.ulong(k)))];
     case 'PR_CAP_AMBIENT': {
       const what = choiceName('prctl_cap_ambient', call.ulong(1));
-      const capability = what === 'PR_CAP_AMBIENT_CLEAR_ALL' ? hex(call.ulong(2)) : choiceText('capability', call.ulong(2));
-      return [option, choiceText('prctl_cap_ambient', call.ulong(1)), capability, hex(call.ulong(3)), hex(call.ulong(4))];
+      const capability =
+        what === 'PR_CAP_AMBIENT_CLEAR_ALL' ? hex(call.ulong(2)) : choiceText('capability', call.ulong(2));
+      return [
+        option,
+        choiceText('prctl_cap_ambient', call.ulong(1)),
+        capability,
+        hex(call.ulong(3)),
+        hex(call.ulong(4)),
+      ];
     }
     case 'PR_SET_VMA': {
       const name = call.at(4);
-      return [option, call.ulong(1) === 0n ? 'PR_SET_VMA_ANON_NAME' : hex(call.ulong(1)), address(call.ulong(2)), String(call.ulong(3)), name === 0 ? 'NULL' : string(call, name)];
+      return [
+        option,
+        call.ulong(1) === 0n ? 'PR_SET_VMA_ANON_NAME' : hex(call.ulong(1)),
+        address(call.ulong(2)),
+        String(call.ulong(3)),
+        name === 0 ? 'NULL' : string(call, name),
+      ];
     }
     default:
       return [option, ...[1, 2, 3, 4].map((k) => hex(call.ulong(k)))];
@@ -166,14 +199,22 @@ function affinity(call: Call, k: number, length: (call: Call) => number): Text {
 export const processCalls: CallPrinters = {
   execve: { args: (c) => [path(c, c.at(0)), stringList(c, c.at(1)), environment(c, c.at(2))] },
   execveat: {
-    args: (c) => [dirfd(c.int(0)), path(c, c.at(1)), stringList(c, c.at(2)), environment(c, c.at(3)), flagsText('at', c.uint(4))],
+    args: (c) => [
+      dirfd(c.int(0)),
+      path(c, c.at(1)),
+      stringList(c, c.at(2)),
+      environment(c, c.at(3)),
+      flagsText('at', c.uint(4)),
+    ],
   },
   clone: { args: cloneArguments },
   wait4: { args: (c) => [String(c.int(0)), statusOut(c, 1), flagsText('wait', c.uint(2)), usageOut(c, 3)] },
   waitid: {
     args: (c) => [
-      choiceText('waitid', c.int(0)), String(c.int(1)),
-      c.derefOut(c.at(2), 128, (v) => structPrinter('siginfo')?.(v, c) ?? ''), flagsText('wait', c.uint(3)),
+      choiceText('waitid', c.int(0)),
+      String(c.int(1)),
+      c.derefOut(c.at(2), 128, (v) => structPrinter('siginfo')?.(v, c) ?? ''),
+      flagsText('wait', c.uint(3)),
       c.derefOut(c.at(4), 144, (v) => structPrinter('rusage')?.(v, c) ?? ''),
     ],
   },
@@ -197,7 +238,11 @@ export const processCalls: CallPrinters = {
       const isGet = name === 'ARCH_GET_FS' || name === 'ARCH_GET_GS';
       return [
         choiceText('arch_prctl', c.int(0)),
-        isGet ? c.derefOut(c.at(1), 8, (v) => `[${address(u64(v, 0))}]`) : name === 'ARCH_SET_CPUID' || name === 'ARCH_GET_CPUID' ? hex(c.ulong(1)) : address(c.ulong(1)),
+        isGet
+          ? c.derefOut(c.at(1), 8, (v) => `[${address(u64(v, 0))}]`)
+          : name === 'ARCH_SET_CPUID' || name === 'ARCH_GET_CPUID'
+            ? hex(c.ulong(1))
+            : address(c.ulong(1)),
       ];
     },
   },
@@ -213,17 +258,29 @@ export const processCalls: CallPrinters = {
   ioprio_get: { result: (c) => `${c.result} (${ioPriority(Number(c.result))})` },
   ioprio_set: { args: (c) => [choiceText('ioprio_who', c.int(0)), String(c.int(1)), ioPriority(c.int(2))] },
   seccomp: { args: seccompArguments },
-  ptrace: { args: (c) => [choiceText('ptrace', c.long(0)), String(c.int(1)), address(c.ulong(2)), address(c.ulong(3))] },
-  syslog: { args: (c) => [choiceName('syslog', c.int(0)) ?? `${c.int(0)} /* SYSLOG_ACTION_??? */`, address(c.ulong(1)), String(c.int(2))] },
+  ptrace: {
+    args: (c) => [choiceText('ptrace', c.long(0)), String(c.int(1)), address(c.ulong(2)), address(c.ulong(3))],
+  },
+  syslog: {
+    args: (c) => [
+      choiceName('syslog', c.int(0)) ?? `${c.int(0)} /* SYSLOG_ACTION_??? */`,
+      address(c.ulong(1)),
+      String(c.int(2)),
+    ],
+  },
   reboot: {
     args: (c) => [
-      choiceText('reboot_magic1', c.uint(0)), choiceText('reboot_magic2', c.uint(1)), choiceText('reboot', c.uint(2)),
+      choiceText('reboot_magic1', c.uint(0)),
+      choiceText('reboot_magic2', c.uint(1)),
+      choiceText('reboot', c.uint(2)),
       ...(c.uint(2) === RESTART2 ? [string(c, c.at(3))] : []),
     ],
   },
   keyctl: { args: (c) => [choiceText('keyctl', c.int(0)), ...[1, 2, 3, 4].map((k) => hex(c.ulong(k)))] },
   request_key: { args: (c) => [string(c, c.at(0)), string(c, c.at(1)), string(c, c.at(2)), keyring(c.int(3))] },
-  add_key: { args: (c) => [string(c, c.at(0)), string(c, c.at(1)), argumentText(c, 2), String(c.ulong(3)), keyring(c.int(4))] },
+  add_key: {
+    args: (c) => [string(c, c.at(0)), string(c, c.at(1)), argumentText(c, 2), String(c.ulong(3)), keyring(c.int(4))],
+  },
   clone3: { args: clone3Arguments },
   getrandom: {
     args: (c) => [
@@ -270,7 +327,10 @@ function seccompArguments(call: Call): Text[] {
     case 'SECCOMP_GET_ACTION_AVAIL':
       return [...head, call.deref(call.at(2), 4, (v) => `[${choiceText('seccomp_action', v.getUint32(0, true))}]`)];
     case 'SECCOMP_SET_MODE_FILTER':
-      return [...head, call.deref(call.at(2), 16, (v) => `{len=${v.getUint16(0, true)}, filter=${address(u64(v, 8))}}`)];
+      return [
+        ...head,
+        call.deref(call.at(2), 16, (v) => `{len=${v.getUint16(0, true)}, filter=${address(u64(v, 8))}}`),
+      ];
     default:
       return [...head, address(call.ulong(2))];
   }
@@ -289,7 +349,11 @@ function clone3Arguments(call: Call): Text[] {
   if ((flags & 0x1000n) !== 0n) parts.push(`pidfd=${address(u64(view, 8))}`);
   if ((flags & 0x1200000n) !== 0n) parts.push(`child_tid=${address(u64(view, 16))}`);
   if ((flags & 0x100000n) !== 0n) parts.push(`parent_tid=${address(u64(view, 24))}`);
-  parts.push(`exit_signal=${u64(view, 32) === 0n ? '0' : signalName(Number(u64(view, 32)))}`, `stack=${address(u64(view, 40))}`, `stack_size=${hex(u64(view, 48))}`);
+  parts.push(
+    `exit_signal=${u64(view, 32) === 0n ? '0' : signalName(Number(u64(view, 32)))}`,
+    `stack=${address(u64(view, 40))}`,
+    `stack_size=${hex(u64(view, 48))}`,
+  );
   if ((flags & 0x80000n) !== 0n) parts.push(`tls=${address(u64(view, 56))}`);
   const parentTid = Number(u64(view, 24));
   const written = (): string => {

@@ -23,18 +23,32 @@ function setOut(call: Call, k: number, size: number): Text {
 export const signalCalls: CallPrinters = {
   rt_sigaction: { args: (c) => [signalName(c.int(0)), action(c, 1, false), action(c, 2, true), String(c.ulong(3))] },
   rt_sigprocmask: {
-    args: (c) => [choiceText('sigprocmask', c.int(0)), sigsetAt(c, c.at(1), c.at(3)), setOut(c, 2, c.at(3)), String(c.ulong(3))],
+    args: (c) => [
+      choiceText('sigprocmask', c.int(0)),
+      sigsetAt(c, c.at(1), c.at(3)),
+      setOut(c, 2, c.at(3)),
+      String(c.ulong(3)),
+    ],
   },
   rt_sigpending: { args: (c) => [setOut(c, 0, c.at(1)), String(c.ulong(1))] },
   rt_sigsuspend: { args: (c) => [sigsetAt(c, c.at(0), c.at(1)), String(c.ulong(1))] },
   rt_sigtimedwait: {
     args: (c) => [
-      sigsetAt(c, c.at(0), c.at(3)), c.derefOut(c.at(1), 128, siginfo),
-      c.deref(c.at(2), 16, (v) => structPrinter('timespec')?.(v, c) ?? ''), String(c.ulong(3)),
+      sigsetAt(c, c.at(0), c.at(3)),
+      c.derefOut(c.at(1), 128, siginfo),
+      c.deref(c.at(2), 16, (v) => structPrinter('timespec')?.(v, c) ?? ''),
+      String(c.ulong(3)),
     ],
     result: (c) => `${c.result} (${signalName(Number(c.result))})`,
   },
   rt_sigreturn: { args: () => [] },
   signalfd: { args: (c) => [String(c.int(0)), sigsetAt(c, c.at(1), c.at(2)), String(c.ulong(2))] },
-  signalfd4: { args: (c) => [String(c.int(0)), sigsetAt(c, c.at(1), c.at(2)), String(c.ulong(2)), flagsText('signalfd', c.uint(3))] },
+  signalfd4: {
+    args: (c) => [
+      String(c.int(0)),
+      sigsetAt(c, c.at(1), c.at(2)),
+      String(c.ulong(2)),
+      flagsText('signalfd', c.uint(3)),
+    ],
+  },
 };

@@ -46,10 +46,21 @@ function addressOut(call: Call, k: number, lengthAt: number): Text {
   };
 }
 
-const optionSets: Readonly<Record<number, string>> = { 0: 'IP', 1: 'SO', 6: 'TCP', 17: 'UDP', 41: 'IPV6', 263: 'PACKET', 270: 'NETLINK_OPT' };
+const optionSets: Readonly<Record<number, string>> = {
+  0: 'IP',
+  1: 'SO',
+  6: 'TCP',
+  17: 'UDP',
+  41: 'IPV6',
+  263: 'PACKET',
+  270: 'NETLINK_OPT',
+};
 /** strace tells the old 32-bit-time options from the new. */
 const oldNames: Readonly<Record<string, string>> = {
-  SO_RCVTIMEO: 'SO_RCVTIMEO_OLD', SO_SNDTIMEO: 'SO_SNDTIMEO_OLD', SO_TIMESTAMP: 'SO_TIMESTAMP_OLD', SO_TIMESTAMPNS: 'SO_TIMESTAMPNS_OLD',
+  SO_RCVTIMEO: 'SO_RCVTIMEO_OLD',
+  SO_SNDTIMEO: 'SO_SNDTIMEO_OLD',
+  SO_TIMESTAMP: 'SO_TIMESTAMP_OLD',
+  SO_TIMESTAMPNS: 'SO_TIMESTAMPNS_OLD',
   SO_TIMESTAMPING: 'SO_TIMESTAMPING_OLD',
 };
 
@@ -65,9 +76,12 @@ function optionValue(call: Call, addr: number, length: number): string {
   const level = call.int(1);
   const name = choiceName(optionSets[level] ?? '', call.int(2));
   if (level === 1) {
-    if (name === 'SO_LINGER' && length >= 8) return call.deref(addr, 8, (v) => `{l_onoff=${i32(v, 0)}, l_linger=${i32(v, 4)}}`);
-    if (name === 'SO_PEERCRED' && length >= 12) return call.deref(addr, 12, (v) => `{pid=${i32(v, 0)}, uid=${u32(v, 4)}, gid=${u32(v, 8)}}`);
-    if (name === 'SO_ERROR' && length >= 4) return call.deref(addr, 4, (v) => `[${i32(v, 0) === 0 ? 0 : errorValue(i32(v, 0))}]`);
+    if (name === 'SO_LINGER' && length >= 8)
+      return call.deref(addr, 8, (v) => `{l_onoff=${i32(v, 0)}, l_linger=${i32(v, 4)}}`);
+    if (name === 'SO_PEERCRED' && length >= 12)
+      return call.deref(addr, 12, (v) => `{pid=${i32(v, 0)}, uid=${u32(v, 4)}, gid=${u32(v, 8)}}`);
+    if (name === 'SO_ERROR' && length >= 4)
+      return call.deref(addr, 4, (v) => `[${i32(v, 0) === 0 ? 0 : errorValue(i32(v, 0))}]`);
     if (name === 'SO_BINDTODEVICE') return call.deref(addr, length, (v) => quoteCut(untilNul(bytesOf(v, 0, length))));
   }
   if (length === 4) return call.deref(addr, 4, (v) => `[${i32(v, 0)}]`);
@@ -111,19 +125,39 @@ function messages(call: Call, count: number, receiving: boolean): string {
 export const socketCalls: CallPrinters = {
   socket: { args: (c) => [choiceText('AF', c.int(0)), flagsText('socket_type', c.uint(1)), protocol(c)] },
   socketpair: {
-    args: (c) => [choiceText('AF', c.int(0)), flagsText('socket_type', c.uint(1)), protocol(c), c.derefOut(c.at(3), 8, (v) => `[${i32(v, 0)}, ${i32(v, 4)}]`)],
+    args: (c) => [
+      choiceText('AF', c.int(0)),
+      flagsText('socket_type', c.uint(1)),
+      protocol(c),
+      c.derefOut(c.at(3), 8, (v) => `[${i32(v, 0)}, ${i32(v, 4)}]`),
+    ],
   },
   bind: { args: (c) => [String(c.int(0)), sockaddr(c, c.at(1), c.int(2)), String(c.int(2))] },
   connect: { args: (c) => [String(c.int(0)), sockaddr(c, c.at(1), c.int(2)), String(c.int(2))] },
   accept: { args: (c) => [String(c.int(0)), addressOut(c, 1, 2), lengthPointer(c, 2)] },
-  accept4: { args: (c) => [String(c.int(0)), addressOut(c, 1, 2), lengthPointer(c, 2), flagsText('socket_type', c.uint(3))] },
+  accept4: {
+    args: (c) => [String(c.int(0)), addressOut(c, 1, 2), lengthPointer(c, 2), flagsText('socket_type', c.uint(3))],
+  },
   getsockname: { args: (c) => [String(c.int(0)), addressOut(c, 1, 2), lengthPointer(c, 2)] },
   getpeername: { args: (c) => [String(c.int(0)), addressOut(c, 1, 2), lengthPointer(c, 2)] },
-  sendto: { args: (c) => [String(c.int(0)), sent(c), String(c.ulong(2)), flagsText('MSG', c.uint(3)), sockaddr(c, c.at(4), c.int(5)), String(c.int(5))] },
+  sendto: {
+    args: (c) => [
+      String(c.int(0)),
+      sent(c),
+      String(c.ulong(2)),
+      flagsText('MSG', c.uint(3)),
+      sockaddr(c, c.at(4), c.int(5)),
+      String(c.int(5)),
+    ],
+  },
   recvfrom: {
     args: (c) => [
-      String(c.int(0)), received(c), String(c.ulong(2)), flagsText('MSG', c.uint(3)),
-      c.at(4) === 0 ? 'NULL' : addressOut(c, 4, 5), lengthPointer(c, 5),
+      String(c.int(0)),
+      received(c),
+      String(c.ulong(2)),
+      flagsText('MSG', c.uint(3)),
+      c.at(4) === 0 ? 'NULL' : addressOut(c, 4, 5),
+      lengthPointer(c, 5),
     ],
   },
   sendmsg: { args: (c) => [String(c.int(0)), messageHeader(c, c.at(1), undefined), flagsText('MSG', c.uint(2))] },
@@ -137,20 +171,40 @@ export const socketCalls: CallPrinters = {
       ];
     },
   },
-  sendmmsg: { args: (c) => [String(c.int(0)), () => messages(c, c.uint(2), false), String(c.uint(2)), flagsText('MSG', c.uint(3))] },
+  sendmmsg: {
+    args: (c) => [
+      String(c.int(0)),
+      () => messages(c, c.uint(2), false),
+      String(c.uint(2)),
+      flagsText('MSG', c.uint(3)),
+    ],
+  },
   recvmmsg: {
     args: (c) => [
-      String(c.int(0)), () => (c.failed ? address(c.ulong(1)) : messages(c, Number(c.result), true)), String(c.uint(2)),
-      flagsText('MSG', c.uint(3)), c.deref(c.at(4), 16, (v) => `{tv_sec=${v.getBigInt64(0, true)}, tv_nsec=${v.getBigInt64(8, true)}}`),
+      String(c.int(0)),
+      () => (c.failed ? address(c.ulong(1)) : messages(c, Number(c.result), true)),
+      String(c.uint(2)),
+      flagsText('MSG', c.uint(3)),
+      c.deref(c.at(4), 16, (v) => `{tv_sec=${v.getBigInt64(0, true)}, tv_nsec=${v.getBigInt64(8, true)}}`),
     ],
   },
   setsockopt: {
-    args: (c) => [String(c.int(0)), choiceText('SOL', c.int(1)), option(c.int(1), c.int(2)), c.at(3) === 0 ? 'NULL' : optionValue(c, c.at(3), c.int(4)), String(c.int(4))],
+    args: (c) => [
+      String(c.int(0)),
+      choiceText('SOL', c.int(1)),
+      option(c.int(1), c.int(2)),
+      c.at(3) === 0 ? 'NULL' : optionValue(c, c.at(3), c.int(4)),
+      String(c.int(4)),
+    ],
   },
   getsockopt: {
     args: (c) => [
-      String(c.int(0)), choiceText('SOL', c.int(1)), option(c.int(1), c.int(2)),
-      c.at(3) === 0 ? 'NULL' : () => (c.failed ? address(c.ulong(3)) : optionValue(c, c.at(3), c.view(c.at(4), 4)?.getInt32(0, true) ?? 0)),
+      String(c.int(0)),
+      choiceText('SOL', c.int(1)),
+      option(c.int(1), c.int(2)),
+      c.at(3) === 0
+        ? 'NULL'
+        : () => (c.failed ? address(c.ulong(3)) : optionValue(c, c.at(3), c.view(c.at(4), 4)?.getInt32(0, true) ?? 0)),
       lengthPointer(c, 4),
     ],
   },
@@ -161,7 +215,9 @@ export const socketCalls: CallPrinters = {
 function receivedHeader(call: Call, before: number | undefined): string {
   const text = messageHeader(call, call.at(1), Number(call.result));
   const after = call.view(call.at(1) + 8, 4)?.getUint32(0, true);
-  return before === undefined || after === before ? text : text.replace(`msg_namelen=${after}`, `msg_namelen=${before} => ${after}`);
+  return before === undefined || after === before
+    ? text
+    : text.replace(`msg_namelen=${after}`, `msg_namelen=${before} => ${after}`);
 }
 
 function failedHeader(call: Call, before: number | undefined): string {

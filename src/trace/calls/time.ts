@@ -15,7 +15,12 @@ function remaining(call: Call, k: number): Text {
 export const timeCalls: CallPrinters = {
   nanosleep: { args: (c) => [c.deref(c.at(0), 16, (v) => timespec(v)), remaining(c, 1)] },
   clock_nanosleep: {
-    args: (c) => [choiceText('clock', c.int(0)), flagsText('timer', c.uint(1)), c.deref(c.at(2), 16, (v) => timespec(v)), remaining(c, 3)],
+    args: (c) => [
+      choiceText('clock', c.int(0)),
+      flagsText('timer', c.uint(1)),
+      c.deref(c.at(2), 16, (v) => timespec(v)),
+      remaining(c, 3),
+    ],
   },
   time: {
     args: (c) => [c.derefOut(c.at(0), 8, (v) => withDate(i64(v, 0), (n) => `[${n}`, ']'))],
