@@ -97,7 +97,7 @@ export class CpuModel {
         return [0x000306c3, 0x00010800, this.#word('1.ecx'), this.#word('1.edx')];
       case 2:
         // No descriptors: leaf 4 has the caches.
-        return [0x00ff_ff01 & 0xff, 0xff, 0, 0];
+        return [1, 0xff, 0, 0];
       case 4:
         return CACHES[subleaf] ?? [0, 0, 0, 0];
       case 7:

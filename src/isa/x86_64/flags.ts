@@ -140,7 +140,9 @@ export class Flags {
 
   /** CF as i32 0 or 1. */
   carry(): Value {
-    return this.condition(COND.b);
+    const ir = this.#ir;
+    if (this.known >= 0) return this.condition(COND.b);
+    return ir.call(CC_CARRY, [ir.get(CC_OP), ir.get(CC_A), ir.get(CC_B), ir.get(CC_C)])[0] as Value;
   }
   /** All six flags as an i32 in RFLAGS layout. */
   all(): Value {
@@ -153,6 +155,7 @@ export class Flags {
     const ir = this.#ir;
     const base = code >> 1;
     const negate = (code & 1) !== 0;
+    if (base === 1 && this.known < 0) return negate ? ir.i32.eqz(this.carry()) : this.carry();
     if (this.known < 0 || this.known < CC.add) return conditionOfFlags(ir, this.all(), base, negate);
     return conditionOfClass(ir, this.known & ~3, 8 << (this.known & 3), base, negate);
   }
@@ -376,7 +379,39 @@ export const CC_FLAGS: Helper = {
 type B = ReturnType<Builder['newBlock']>;
 const CC_FLAGS_ORDER = ['flags', 'add', 'sub', 'logic', 'adc', 'sbb', 'inc', 'dec', 'result', 'float'];
 
-/** The same in JavaScript, for GuestCpu and JS helpers. */
+/** (cc_op, cc_a, cc_b, cc_c) → CF alone: what ADC, INC and DEC need at the head of a loop. */
+export const CC_CARRY: Helper = {
+  name: 'cc_carry',
+  params: ['i32', 'i64', 'i64', 'i64'],
+  results: ['i32'],
+  effect: 'pure',
+  build(ir, op, a, b, c) {
+    const { i32, i64 } = ir;
+    const one = ir.const32(1);
+    const [bitOfA, less, zero, lessOrEqual, bitOfB, float] = Array.from({ length: 6 }, () => ir.newBlock()) as [B, B, B, B, B, B];
+    ir.switch(i32.shr_u(op, ir.const32(2)), [bitOfA, less, less, zero, lessOrEqual, lessOrEqual, bitOfB, bitOfB, bitOfB], float);
+    ir.begin(bitOfA);
+    ir.ret([i32.and(i32.wrap_i64(a), one)]);
+    ir.begin(less); // add: the result is less than an operand; sub: the first operand than the second
+    ir.ret([i64.lt_u(a, b)]);
+    ir.begin(zero);
+    ir.ret([ir.const32(0)]);
+    ir.begin(lessOrEqual);
+    ir.ret([i32.or(i64.lt_u(a, b), i32.and(i32.wrap_i64(c), i64.eq(a, b)))]);
+    ir.begin(bitOfB);
+    ir.ret([i32.and(i32.wrap_i64(b), one)]);
+    ir.begin(float);
+    const single = ir.newBlock();
+    const double = ir.newBlock();
+    ir.branch(i32.eq(op, ir.const32(CC.float + 3)), double, single);
+    ir.begin(single);
+    ir.ret([i32.eqz(ir.f32.ge(ir.f32.reinterpret_i32(i32.wrap_i64(a)), ir.f32.reinterpret_i32(i32.wrap_i64(b))))]);
+    ir.begin(double);
+    ir.ret([i32.eqz(ir.f64.ge(ir.f64.reinterpret_i64(a), ir.f64.reinterpret_i64(b)))]);
+  },
+};
+
+/** The same as CC_FLAGS in JavaScript, for GuestCpu and JS helpers. */
 export function statusFlags(op: number, a: bigint, b: bigint, c: bigint): number {
   if (op < 0 || op >= CC_COUNT) throw new RangeError(`cc_op ${op} in state memory is none of ours`);
   const kind = op & ~3;

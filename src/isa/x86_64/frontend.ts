@@ -5,10 +5,14 @@ import { HOT_PARAMS, HOT_RESULTS, STATE, VARS } from './cpu-state.ts';
 import { Decoder } from './decode.ts';
 import type { Encoding } from './declare.ts';
 import { Emitter } from './emitter.ts';
-import { CC_FLAGS } from './flags.ts';
+import { CC_CARRY, CC_FLAGS } from './flags.ts';
 import { formatInsn } from './format.ts';
 import type { Insn } from './insn.ts';
+import { CRC32C } from './instructions/bit.ts';
+import { PDEP, PEXT } from './instructions/bmi.ts';
 import './instructions/index.ts';
+import { DIVIDE_128 } from './instructions/multiply.ts';
+import { CPUID, RANDOM, TIME_STAMP, XCR0 } from './instructions/system.ts';
 
 export class X86Frontend implements Frontend<Insn> {
   readonly name = 'x86_64';
@@ -17,7 +21,7 @@ export class X86Frontend implements Frontend<Insn> {
   readonly hotParams = HOT_PARAMS;
   readonly hotResults = HOT_RESULTS;
   readonly maxInstructionLength = 15;
-  readonly helpers: readonly Helper[] = [CC_FLAGS];
+  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, XCR0];
   readonly #decoder: Decoder;
   readonly #emitter = new Emitter();
   /** cc_op where a block ended, by block id; undefined or -1: not known. */

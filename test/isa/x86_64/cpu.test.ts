@@ -1,0 +1,89 @@
+/** GuestCpu over state memory, and what CPUID tells. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { X86Cpu } from '../../../src/isa/x86_64/cpu.ts';
+import { STATE } from '../../../src/isa/x86_64/cpu-state.ts';
+import { CpuModel, cpuModel, LEVELS } from '../../../src/isa/x86_64/cpuid.ts';
+import { CC } from '../../../src/isa/x86_64/flags.ts';
+import { SyscallFrame } from '../../../src/kernel/ports.ts';
+
+function cpu(): { cpu: X86Cpu; view: DataView } {
+  const buffer = new ArrayBuffer(65536);
+  const made = new X86Cpu(buffer);
+  made.reset();
+  return { cpu: made, view: new DataView(buffer) };
+}
+
+test('every listed register can be read and written', () => {
+  const { cpu: c } = cpu();
+  for (const name of c.registerNames) {
+    const value = name === 'eflags' ? 0x202n : name === 'fcw' ? 0x37fn : 0x12n;
+    assert.equal(c.setRegister(name, value), true, name);
+    assert.equal(c.getRegister(name), name === 'eflags' ? 0x202n : value, name);
+  }
+  assert.equal(c.getRegister('xyz'), undefined);
+  assert.equal(c.setRegister('xyz', 1n), false);
+});
+
+test('64-bit values are exact, negative ones wrap', () => {
+  const { cpu: c } = cpu();
+  c.setRegister('r15', -1n);
+  assert.equal(c.getRegister('r15'), 0xffff_ffff_ffff_ffffn);
+  c.setSyscallResult(-38);
+  assert.equal(c.getRegister('rax'), BigInt.asUintN(64, -38n));
+  c.setSyscallResult(0x1234_5678_9abc_def0n);
+  assert.equal(c.getRegister('rax'), 0x1234_5678_9abc_def0n);
+  c.setSyscallResult(2 ** 40 + 7);
+  assert.equal(c.getRegister('rax'), 2n ** 40n + 7n);
+  c.pc = 0x3_1234_5678;
+  assert.equal(c.getRegister('rip'), 0x3_1234_5678n);
+  c.sp = 0x2_ffff_fff0;
+  assert.equal(c.getRegister('rsp'), 0x2_ffff_fff0n);
+});
+
+test('flags come from what was recorded, and what is written is read back', () => {
+  const { cpu: c, view } = cpu();
+  view.setInt32(STATE.ccOp, CC.sub + 2, true); // cmp of 32 bits: 1 with 2
+  view.setBigUint64(STATE.ccA, 1n, true);
+  view.setBigUint64(STATE.ccB, 2n, true);
+  assert.equal(c.eflags, 0x202 | 0x1 | 0x4 | 0x10 | 0x80); // CF PF AF SF
+  c.eflags = 0x7fffff;
+  assert.equal(c.eflags, 0x202 | 0x8d5 | 0x400 | 0x100 | 0x4000 | 0x40000 | 0x200000);
+  c.eflags = 0;
+  assert.equal(c.eflags, 0x202);
+});
+
+test('system-call arguments in the order of the ABI', () => {
+  const { cpu: c } = cpu();
+  ['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'].forEach((name, k) => c.setRegister(name, BigInt(k + 1) | (0xf0n << 56n)));
+  c.setRegister('rax', 0xffff_ffff_0000_0101n);
+  const frame = new SyscallFrame();
+  c.loadSyscall(frame);
+  assert.equal(frame.nr, 257); // the kernel looks at eax
+  assert.deepEqual([...frame.u64], [1n, 2n, 3n, 4n, 5n, 6n].map((n) => n | (0xf0n << 56n)).concat([0n, 0n]));
+});
+
+test('vector registers', () => {
+  const { cpu: c } = cpu();
+  const bytes = Uint8Array.from({ length: 16 }, (_, k) => k + 1);
+  c.setVector(3, bytes);
+  c.setVector(3, bytes.toReversed(), true);
+  assert.deepEqual([...c.getVector(3)], [...bytes]);
+  assert.deepEqual([...c.getVector(3, true)], [...bytes.toReversed()]);
+  assert.throws(() => c.getVector(16), /no vector register 16/);
+});
+
+test('CPUID claims exactly the features of the model', () => {
+  const v3 = new CpuModel(LEVELS['x86-64-v3'] as readonly string[]);
+  const v2 = new CpuModel(LEVELS['x86-64-v2'] as readonly string[]);
+  const AVX2 = 1 << 5;
+  assert.notEqual(v3.leaf(7, 0)[1] & AVX2, 0);
+  assert.equal(v2.leaf(7, 0)[1] & AVX2, 0);
+  assert.equal(v2.leaf(1, 0)[2] & (1 << 27), 0, 'OSXSAVE');
+  // SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT, and nothing more
+  assert.equal(v2.leaf(1, 0)[2] >>> 0, (1 | (1 << 9) | (1 << 13) | (1 << 19) | (1 << 20) | (1 << 23)) >>> 0);
+  assert.throws(() => new CpuModel(['avx1024']), /unknown CPU feature "avx1024"/);
+  assert.equal(cpuModel.leaf(0, 0)[0], 13);
+  const brand = [2, 3, 4].flatMap((k) => cpuModel.leaf(0x80000000 + k, 0).flatMap((w) => [w & 255, (w >> 8) & 255, (w >> 16) & 255, (w >> 24) & 255]));
+  assert.match(String.fromCharCode(...brand), /^lunagate/);
+});
