@@ -5,7 +5,7 @@
  * A conversion for a store returns its exceptions with BLOCKED set when an unmasked one forbids the store (and the pop).
  */
 import type { Builder, Helper, Value } from '../../../ir/builder.ts';
-import { and, BIAS, c1Of, EXC, exponentOf, F80, FROM_DENORMAL, INDEFINITE, isDenormal, isNanOrUnsupported, isSignalling, isTop, isUnsupported, isZero, MSB, nan1, nan2, normalise, or, or64, pure, retInvalid, round, roundsUp, SIGN, signOf, TOP_EXPONENT, unmasked, BINARY } from './soft-float.ts';
+import { and, BIAS, c1Of, EXC, exponentOf, F80, FROM_DENORMAL, isDenormal, isNanOrUnsupported, isSignalling, isTop, isUnsupported, isZero, MSB, nan1, nan2, normalise, or, or64, pure, retInvalid, round, roundsUp, SIGN, signOf, TOP_EXPONENT, unmasked, BINARY } from './soft-float.ts';
 
 /** In the exceptions of a store: do not store. */
 export const BLOCKED = -0x80000000;

@@ -70,7 +70,7 @@ export function and(ir: Builder, ...v: Value[]): Value {
   return v.reduce((a, b) => ir.i32.and(a, b));
 }
 /** 1 for a finite normal number without FROM_DENORMAL. */
-export function isNormal(ir: Builder, sig: Value, se: Value): Value {
+function isNormal(ir: Builder, sig: Value, se: Value): Value {
   const e = ir.i32.and(se, ir.const32(TOP_EXPONENT | FROM_DENORMAL));
   return ir.i32.and(ir.i32.lt_u(ir.i32.sub(e, ir.const32(1)), ir.const32(0x7ffe)), ir.i64.lt_s(sig, ir.const64(0)));
 }
@@ -380,7 +380,7 @@ const mulFull = pure('mul', BINARY, F80, (ir, sa, ea, sb, eb, control) => {
 });
 
 /** hi:lo / d with the top bit of d set and hi < d: [quotient, remainder]. Two 32-bit digits, each corrected at most twice. */
-export const divide128 = pure('divide128', ['i64', 'i64', 'i64'], ['i64', 'i64'], (ir, hi, lo, d) => {
+const divide128 = pure('divide128', ['i64', 'i64', 'i64'], ['i64', 'i64'], (ir, hi, lo, d) => {
   const C = (n: number | bigint): Value => ir.const64(n);
   const dh = ir.i64.shr_u(d, C(32));
   const dl = ir.i64.and(d, C(0xffffffff));
