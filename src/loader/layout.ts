@@ -6,6 +6,7 @@
  * them · mmap area, from its top downward · guard · stack.
  */
 
+import type { Host } from '../kernel/ports.ts';
 import type { RandomBytes } from './types.ts';
 
 /** No guest mapping lies below (vm.mmap_min_addr). */
@@ -22,6 +23,15 @@ const MINIMUM_MMAP_GAP = 128 << 20;
 export const BRK_RANDOM = 32 << 20;
 /** RLIMIT_STACK's default. */
 export const DEFAULT_STACK = 8 << 20;
+
+const ADDR_NO_RANDOMIZE = 0x40000;
+const QUERY_PERSONALITY = 0xffffffff;
+
+/** Whether addresses are to be random: not under `setarch -R`, whose personality(2) the guest inherits. */
+export function isRandomized(host: Host): boolean {
+  const persona = host.syscall(host.nr['personality'] as number, QUERY_PERSONALITY);
+  return persona < 0 || (persona & ADDR_NO_RANDOMIZE) === 0;
+}
 
 export interface Layout {
   /** Where a PIE with an interpreter starts, before alignment. */

@@ -33,7 +33,15 @@ export interface ExecRequest {
   readonly fd?: number;
   /** A script given by descriptor that closes on exec cannot be reached by its interpreter: ENOENT. */
   readonly pathInaccessible?: boolean;
-  /** Opens a path as the guest means it (sysroot, /proc/self/exe): host descriptor or −errno. Default: the path as it is. */
+  /**
+   * -L: interpreters named by an absolute path are looked for under this directory first. The program itself is
+   * the user's own file and is not.
+   */
+  readonly sysroot?: string | undefined;
+  /**
+   * Opens a path as the guest means it (/proc/self/exe, the sysroot): host descriptor or −errno. For an execve of the
+   * guest's own; default: the path as it is, interpreters by `sysroot`.
+   */
   readonly open?: (path: Uint8Array) => number;
 }
 
@@ -57,6 +65,7 @@ export interface PreparedExec {
 
 export function prepareExec(host: Host, isa: LoaderIsa, memorySize: number, request: ExecRequest): PreparedExec {
   const open = request.open ?? ((path: Uint8Array) => openHostPath(host, path));
+  const openUnder = request.open ?? sysrootOpener(host, request.sysroot);
   // Linux 5.18: a program never sees an empty argv.
   let argv: readonly Uint8Array[] = request.argv.length === 0 ? [new Uint8Array(0)] : request.argv;
   checkArguments(request, argv, isa.is64 ? 8 : 4);
@@ -84,13 +93,13 @@ export function prepareExec(host: Host, isa: LoaderIsa, memorySize: number, requ
         );
       argv = [script.interpreter, ...(script.argument === undefined ? [] : [script.argument]), path, ...argv.slice(1)];
       checkArguments(request, argv, isa.is64 ? 8 : 4);
-      const next = openInterpreter(host, open, script.interpreter, path, 'its #! interpreter');
+      const next = openInterpreter(host, openUnder, script.interpreter, path, 'its #! interpreter');
       file.close();
       file = next;
       path = script.interpreter;
     }
     const elf = openElf(file, isa, memorySize);
-    const interpreter = openElfInterpreter(host, open, isa, memorySize, elf, path);
+    const interpreter = openElfInterpreter(host, openUnder, isa, memorySize, elf, path);
     return {
       main: { file, elf },
       interpreter,
@@ -107,6 +116,18 @@ export function prepareExec(host: Host, isa: LoaderIsa, memorySize: number, requ
     file.close();
     throw error;
   }
+}
+
+/** As qemu-user has it: what is under the prefix goes before what is not; relative paths stay as they are. */
+function sysrootOpener(host: Host, sysroot: string | undefined): (path: Uint8Array) => number {
+  const prefix = Buffer.from((sysroot ?? '').replace(/\/+$/, ''));
+  return (path) => {
+    if (prefix.length > 0 && path[0] === 0x2f) {
+      const fd = openHostPath(host, Buffer.concat([prefix, path]));
+      if (fd >= 0) return fd;
+    }
+    return openHostPath(host, path);
+  };
 }
 
 function basename(path: Uint8Array): Uint8Array {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -408,6 +408,31 @@ describe("refusals carry the kernel's errno and a sentence", () => {
     check(refusal(wanting(file('text'))), 'ELIBBAD', 126, /cannot be used: it is not an ELF file/);
     check(refusal(wanting(file(buildElf64({ machine: 40 })))), 'ELIBBAD', 126, /for ARM/);
     check(refusal(wanting(file(buildElf64({}), 0o600))), 'EACCES', 126, /cannot be run: Permission denied/);
+  });
+  test('interpreters are looked for under the sysroot first', () => {
+    const sysroot = join(directory, 'sysroot');
+    mkdirSync(join(sysroot, 'opt'), { recursive: true });
+    const machineCode = buildElf64({ segments: [{ flags: 5, filesz: 0x1000, memsz: 0x1000 }] });
+    writeFileSync(join(sysroot, 'opt/ld.so'), machineCode, { mode: 0o755 });
+    const name = '/opt/ld.so\0';
+    const wanting = file(
+      buildElf64({
+        segments: [
+          { flags: 5, filesz: 0x1000 },
+          { type: 3, offset: 0x800, filesz: name.length },
+        ],
+        content: [[0x800, Buffer.from(name)]],
+      }),
+    );
+    check(refusal(wanting), 'ENOENT', 127, /\/opt\/ld.so cannot be opened/);
+    const { image } = load(wanting, { sysroot: `${sysroot}/` });
+    assert.equal(Buffer.from(image.interpreter?.path ?? []).toString(), '/opt/ld.so');
+    const script = file('#!/opt/ld.so -x\n');
+    assert.deepEqual(
+      load(script, { sysroot }).image.argv.map((a) => Buffer.from(a).toString()),
+      ['/opt/ld.so', '-x', script],
+    );
+    check(refusal(wanting, { sysroot: '/no/such/prefix' }), 'ENOENT', 127, /\/opt\/ld.so cannot be opened/);
   });
   test("too many or too long arguments, at the kernel's own limits", () => {
     const fits = (n: number): boolean => spawnSync('/bin/true', ['x'.repeat(n)]).error === undefined;
