@@ -72,7 +72,14 @@ const write16: Writer = (m, a, v) => m.setU16(a, Number(BigInt.asUintN(16, v)));
 const write32: Writer = (m, a, v) => m.setU32(a, Number(BigInt.asUintN(32, v)));
 const write64: Writer = (m, a, v) => m.setU64(a, BigInt.asUintN(64, v));
 const writers: Readonly<Record<string, Writer>> = {
-  u8: write8, u16: write16, u32: write32, u64: write64, i8: write8, i16: write16, i32: write32, i64: write64,
+  u8: write8,
+  u16: write16,
+  u32: write32,
+  u64: write64,
+  i8: write8,
+  i16: write16,
+  i32: write32,
+  i64: write64,
 };
 
 /**
@@ -101,10 +108,12 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
       throw error;
     }
   };
-  const address = (L: LuaState, i: number): number => Number(BigInt.asUintN(64, context().vm.x.luaL_checkinteger(L, i)));
+  const address = (L: LuaState, i: number): number =>
+    Number(BigInt.asUintN(64, context().vm.x.luaL_checkinteger(L, i)));
   const length = (L: LuaState, i: number, otherwise?: number): number => {
     const { vm } = context();
-    const value = otherwise === undefined ? vm.x.luaL_checkinteger(L, i) : vm.x.luaL_optinteger(L, i, BigInt(otherwise));
+    const value =
+      otherwise === undefined ? vm.x.luaL_checkinteger(L, i) : vm.x.luaL_optinteger(L, i, BigInt(otherwise));
     if (value < 0n || value > MAX_BYTES) vm.x.luaL_argerror(L, i, vm.name(`length not in 0 … ${MAX_BYTES}`));
     return Number(value);
   };
@@ -255,7 +264,8 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
 
     noteModule: (L) => {
       const { vm } = context();
-      if (vm.x.lua_type(L, 1) === luaType.string) context().moduleUsed(Buffer.from(vm.toBytes(L, 1)).toString('latin1'));
+      if (vm.x.lua_type(L, 1) === luaType.string)
+        context().moduleUsed(Buffer.from(vm.toBytes(L, 1)).toString('latin1'));
       return 0;
     },
   };

@@ -6,7 +6,13 @@
  * first call that has a script, and nothing here costs a call that has none.
  */
 
-import { type Interceptor, type InterceptorSet, interceptorOrder, type Next, type Registration } from '../kernel/interceptor.ts';
+import {
+  type Interceptor,
+  type InterceptorSet,
+  interceptorOrder,
+  type Next,
+  type Registration,
+} from '../kernel/interceptor.ts';
 import { GuestFault, type GuestMemory, type Host, SyscallFrame } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { type ApiContext, type ConstantTables, hookFunctions, type SyscallNames } from './api.ts';
@@ -14,12 +20,12 @@ import { block, WRONG_RESULT } from './glue.ts';
 import { GuestScratch, type MapGuest, type UnmapGuest } from './guest-scratch.ts';
 import { luaSystem } from './lua-system.ts';
 import { type LuaFailure, type LuaState, LuaVm, luaType } from './lua-vm.ts';
-import { nearestName } from './near-name.ts';
 import { Reporter } from './report.ts';
 import { writesRule } from './rule-writes.ts';
 import { type Changes, type RuleFile, RuleFileError, RulesDirectory } from './rules-directory.ts';
 import { Script } from './script.ts';
 import { describeResult, ScriptHost } from './script-host.ts';
+import { strangers } from './strangers.ts';
 
 export interface HookEngineOptions {
   /** Rules directories as given, the one that takes precedence first. */
@@ -125,9 +131,16 @@ export class HookEngine implements Interceptor {
       for (const directory of options.directories) this.#reporter.line(`Rules folder path: ${directory}`);
       this.#reporter.line('Lua environment initialized. Scripts will be loaded on demand.');
     }
+    if (!this.#directory.watching) {
+      this.#reporter.line(
+        '[Lua Warning] inotify is not to be had (see fs.inotify.max_user_instances): edited scripts will not be noticed',
+      );
+    }
     const files = this.#directory.scan();
     this.#adopt(files, undefined);
-    this.#warnOfStrangers(files);
+    for (const line of strangers(files.values(), this.#directory, this.#syscalls)) {
+      this.#reporter.line(`[Lua Warning] ${line}`);
+    }
   }
 
   /** Register with the interceptors of a process. */
@@ -252,7 +265,9 @@ export class HookEngine implements Interceptor {
       const status = vm.hookCall(lane.L, script.environment);
       if (status === 0) return vm.longs[block.result >> 3] as bigint;
       const failure =
-        status === WRONG_RESULT ? { message: `${script.path}: ${describeResult(vm, lane.L)}`, traceback: '' } : vm.takeFailure(lane.L, status);
+        status === WRONG_RESULT
+          ? { message: `${script.path}: ${describeResult(vm, lane.L)}`, traceback: '' }
+          : vm.takeFailure(lane.L, status);
       vm.x.lua_settop(lane.L, 2);
       // Library buffers ask for memory without a collection when there is none: have one now, for the next call.
       if (failure.message.endsWith('not enough memory')) this.#lua?.collect();
@@ -333,9 +348,8 @@ export class HookEngine implements Interceptor {
    * @returns whether some version of it is loaded.
    */
   #prepare(script: Script): boolean {
-    const { file } = script;
     script.stale = false;
-    if (script.failed === file.identity && !script.modulesChanged) {
+    if (script.failed === script.text && !script.modulesChanged) {
       const { withheld } = script;
       if (withheld !== undefined) {
         if (script.settled || Date.now() - withheld.since > SETTLE_MS) {
@@ -350,7 +364,8 @@ export class HookEngine implements Interceptor {
     let failure: LuaFailure;
     let unreadable = false;
     try {
-      const { source } = this.#directory.read(file);
+      const source = script.text;
+      if (source instanceof RuleFileError) throw source;
       if (script.environment !== 0 && !script.modulesChanged && script.source?.equals(source)) {
         script.failed = undefined;
         return true;
@@ -375,7 +390,7 @@ export class HookEngine implements Interceptor {
     } catch (error) {
       if (!(error instanceof RuleFileError)) {
         // Not to be tried again as it is, unless it was the call it made that went another way.
-        if (error !== this.#escaping) script.failed = file.identity;
+        if (error !== this.#escaping) script.failed = script.text;
         throw error;
       }
       // Gone since the scan: the event that says so is on its way.
@@ -383,7 +398,7 @@ export class HookEngine implements Interceptor {
       failure = { message: error.message, traceback: '' };
       unreadable = true;
     }
-    script.failed = file.identity;
+    script.failed = script.text;
     script.withheld = undefined;
     if (script.settled || unreadable) {
       this.#report(script, failure);
@@ -501,18 +516,19 @@ export class HookEngine implements Interceptor {
       let script = this.#scripts[nr];
       const settled = changes === undefined || changes.settled.has(file.name);
       if (script === undefined) {
-        script = new Script(nr, file);
+        script = new Script(nr, file, this.#read(file));
         script.settled = settled;
         this.#scripts[nr] = script;
         this.#registration?.want(nr, true);
-      } else if (script.file.identity !== file.identity || script.file.path !== file.path) {
-        script.file = file;
+      } else if (changes?.names?.has(file.name) !== false || script.file.path !== file.path) {
+        // Not told by time stamps: two edits may come within one tick of the kernel's clock.
+        const text = this.#read(file);
+        const same = text instanceof Buffer && script.text instanceof Buffer && text.equals(script.text);
+        script.settled = settled || (same && script.settled);
         script.stale = true;
-        script.settled = settled;
-      } else if (settled && !script.settled) {
-        script.settled = true;
-        script.stale = true;
+        if (!same) script.text = text;
       }
+      script.file = file;
     }
     this.#scripts.forEach((script, nr) => {
       if (script === undefined || files.has(script.file.name)) return;
@@ -521,6 +537,15 @@ export class HookEngine implements Interceptor {
       if (!this.#exact && this.#writers[nr] === undefined) this.#registration?.want(nr, false);
     });
     if (changes?.names !== undefined) this.#adoptModules(changes.names);
+  }
+
+  #read(file: RuleFile): Buffer | RuleFileError {
+    try {
+      return this.#directory.read(file);
+    } catch (error) {
+      if (error instanceof RuleFileError) return error;
+      throw error;
+    }
   }
 
   /** Files changed that scripts may have loaded with `require`. */
@@ -550,23 +575,6 @@ export class HookEngine implements Interceptor {
     if (!writesRule[this.#writers[frame.nr] as string]?.(frame, isLua)) return;
     this.#exact = true;
     this.#registration?.wantAll(true);
-  }
-
-  /** Files that look like scripts for a system call that does not exist. */
-  #warnOfStrangers(files: ReadonlyMap<string, RuleFile>): void {
-    for (const file of files.values()) {
-      if (this.#syscalls.number(file.name) !== undefined || ['entry', 'finish'].includes(file.name) || file.name.endsWith('_test')) continue;
-      let source: Buffer;
-      try {
-        ({ source } = this.#directory.read(file));
-      } catch {
-        continue;
-      }
-      if (!/\bfunction\s+do_syscall\b|\bdo_syscall\s*=/.test(source.toString('latin1'))) continue;
-      const near = nearestName(file.name, this.#syscalls.names());
-      const hint = near === undefined ? '' : `; did you mean ${near}.lua?`;
-      this.#reporter.line(`[Lua Warning] ${file.path}: there is no system call '${file.name}', so this script never runs${hint}`);
-    }
   }
 
   #makeContext(): ApiContext {

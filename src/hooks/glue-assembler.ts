@@ -89,7 +89,13 @@ export class Assembler {
   }
 
   importTag(module: string, name: string): number {
-    this.#imports.push([...text(module), ...text(name), 0x04, 0x00, ...unsigned(this.type({ params: [], results: [] }))]);
+    this.#imports.push([
+      ...text(module),
+      ...text(name),
+      0x04,
+      0x00,
+      ...unsigned(this.type({ params: [], results: [] })),
+    ]);
     return this.#importedTags++;
   }
 
@@ -123,11 +129,24 @@ export class Assembler {
     });
     return new WebAssembly.Module(
       Uint8Array.from([
-        0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
+        0,
+        0x61,
+        0x73,
+        0x6d,
+        1,
+        0,
+        0,
+        0,
         ...part(1, this.#typeBytes),
         ...part(2, this.#imports),
-        ...part(3, this.#functions.map((f) => unsigned(f.type))),
-        ...part(13, this.#tags.map((t) => [0, ...unsigned(t)])),
+        ...part(
+          3,
+          this.#functions.map((f) => unsigned(f.type)),
+        ),
+        ...part(
+          13,
+          this.#tags.map((t) => [0, ...unsigned(t)]),
+        ),
         ...part(6, this.#globals),
         ...part(7, this.#exports),
         ...part(10, bodies),

@@ -82,8 +82,18 @@ export function fitLuaBinary(bytes: Uint8Array, first = true): LuaModule {
   const needed = Math.min(minPages, 32);
   const body = [
     ...leb(imports.count + 2),
-    ...name('env'), ...name('memory'), 0x02, 0x03, ...leb(needed), ...leb(maxPages),
-    ...name('env'), ...name('table'), 0x01, 0x70, 0x00, ...leb(tableSize),
+    ...name('env'),
+    ...name('memory'),
+    0x02,
+    0x03,
+    ...leb(needed),
+    ...leb(maxPages),
+    ...name('env'),
+    ...name('table'),
+    0x01,
+    0x70,
+    0x00,
+    ...leb(tableSize),
   ];
   const length = body.length + imports.body.length;
   parts[imports.index] = Uint8Array.from([section.import, ...leb(length), ...body, ...imports.body]);

@@ -55,7 +55,10 @@ const CHUNK = 65536;
 const PAGE = 65536;
 
 /** The import object's `env` and `wasi_snapshot_preview1` parts, over `memory`. */
-export function luaSystem(memory: WebAssembly.Memory, options: LuaSystemOptions): { env: WebAssembly.ModuleImports; wasi: WebAssembly.ModuleImports } {
+export function luaSystem(
+  memory: WebAssembly.Memory,
+  options: LuaSystemOptions,
+): { env: WebAssembly.ModuleImports; wasi: WebAssembly.ModuleImports } {
   const { host, stdio } = options;
   let bytes = Buffer.from(memory.buffer);
   /** The memory as it is now: a shared one keeps old views valid, but they do not see what it grew by. */
@@ -159,7 +162,8 @@ export function luaSystem(memory: WebAssembly.Memory, options: LuaSystemOptions)
     // stdio asks TIOCGWINSZ to choose line buffering.
     __syscall_ioctl: (fd: number, request: number, _more: number) =>
       scratched((alloc) => wasiResult(call('ioctl', hostFd(fd), request >>> 0, alloc(64).address))),
-    __syscall_dup3: (from: number, to: number, flags: number) => wasiResult(call('dup3', hostFd(from), hostFd(to), flags | O_CLOEXEC)),
+    __syscall_dup3: (from: number, to: number, flags: number) =>
+      wasiResult(call('dup3', hostFd(from), hostFd(to), flags | O_CLOEXEC)),
     __syscall_unlinkat: (dirfd: number, path: number, flags: number) =>
       scratched((alloc) => wasiResult(call('unlinkat', dirfd, alloc(cstring(path)).address, flags))),
     __syscall_rmdir: (path: number) =>
@@ -218,7 +222,10 @@ export function luaSystem(memory: WebAssembly.Memory, options: LuaSystemOptions)
     environ_sizes_get: (count: number, size: number) => {
       const all = environment();
       data().writeUInt32LE(all.length, count);
-      data().writeUInt32LE(all.reduce((n, e) => n + e.length, 0), size);
+      data().writeUInt32LE(
+        all.reduce((n, e) => n + e.length, 0),
+        size,
+      );
       return 0;
     },
     environ_get: (pointers: number, strings: number) => {

@@ -6,7 +6,18 @@ import type { Tm } from './lua-system.ts';
 
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 const MONTHS = [
-  'January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December',
+  'January',
+  'February',
+  'March',
+  'April',
+  'May',
+  'June',
+  'July',
+  'August',
+  'September',
+  'October',
+  'November',
+  'December',
 ];
 
 /** localtime(3), or gmtime(3) with `utc`. */
@@ -25,7 +36,9 @@ export function brokenDownTime(seconds: number, utc: boolean): Tm {
     mon: local.getUTCMonth(),
     year: year - 1900,
     wday: local.getUTCDay(),
-    yday: Math.round((Date.UTC(2000, local.getUTCMonth(), local.getUTCDate()) - Date.UTC(2000, 0, 1)) / 86400000) - leapShift(year, local.getUTCMonth()),
+    yday:
+      Math.round((Date.UTC(2000, local.getUTCMonth(), local.getUTCDate()) - Date.UTC(2000, 0, 1)) / 86400000) -
+      leapShift(year, local.getUTCMonth()),
     isdst: !utc && offset > usual ? 1 : 0,
     gmtoff: offset * 60,
   };
@@ -102,7 +115,8 @@ const conversions: Readonly<Record<string, (tm: Tm) => string>> = {
   X: (t) => formatTime('%H:%M:%S', t),
   y: (t) => pad((((t.year + 1900) % 100) + 100) % 100),
   Y: (t) => String(t.year + 1900),
-  z: (t) => `${t.gmtoff < 0 ? '-' : '+'}${pad(Math.floor(Math.abs(t.gmtoff) / 3600))}${pad(Math.floor(Math.abs(t.gmtoff) / 60) % 60)}`,
+  z: (t) =>
+    `${t.gmtoff < 0 ? '-' : '+'}${pad(Math.floor(Math.abs(t.gmtoff) / 3600))}${pad(Math.floor(Math.abs(t.gmtoff) / 60) % 60)}`,
   Z: (t) => zoneName(t),
   '%': () => '%',
 };
@@ -117,6 +131,8 @@ function isoWeek(t: Tm): { year: number; week: number } {
 
 function zoneName(t: Tm): string {
   if (t.gmtoff === 0 && new Date(secondsOf(t) * 1000).getTimezoneOffset() !== 0) return 'GMT';
-  const parts = new Intl.DateTimeFormat('en-US', { timeZoneName: 'short' }).formatToParts(new Date(secondsOf(t) * 1000));
+  const parts = new Intl.DateTimeFormat('en-US', { timeZoneName: 'short' }).formatToParts(
+    new Date(secondsOf(t) * 1000),
+  );
   return parts.find((p) => p.type === 'timeZoneName')?.value ?? 'UTC';
 }

@@ -17,8 +17,18 @@ export type Pointer = number;
 export type LuaState = number & { readonly __lua?: never };
 
 export const REGISTRY = -1001000;
-export const MULTRET = -1;
-export const luaType = { none: -1, nil: 0, boolean: 1, lightuserdata: 2, number: 3, string: 4, table: 5, function: 6, userdata: 7, thread: 8 } as const;
+export const luaType = {
+  none: -1,
+  nil: 0,
+  boolean: 1,
+  lightuserdata: 2,
+  number: 3,
+  string: 4,
+  table: 5,
+  function: 6,
+  userdata: 7,
+  thread: 8,
+} as const;
 
 const typeNames = ['nil', 'boolean', 'light userdata', 'number', 'string', 'table', 'function', 'userdata', 'thread'];
 
@@ -175,9 +185,15 @@ export class LuaVm {
     const { memory } = this;
     const table = this.#table;
     const { functions, argument, original, tick } = this.#options;
-    const unwinding = new WebAssembly.Instance(unwindingModule(fitted.tableSize), { env: { table } }).exports as WebAssembly.ModuleImports;
+    const unwinding = new WebAssembly.Instance(unwindingModule(fitted.tableSize), { env: { table } })
+      .exports as WebAssembly.ModuleImports;
     const { env, wasi } = this.#options.system(memory);
-    const own = { memory, table, invoke_vii: unwinding['invoke'], _emscripten_throw_longjmp: unwinding['throwLongjmp'] };
+    const own = {
+      memory,
+      table,
+      invoke_vii: unwinding['invoke'],
+      _emscripten_throw_longjmp: unwinding['throwLongjmp'],
+    };
     const lua = new WebAssembly.Instance(fitted.module, {
       env: { ...env, ...own } as WebAssembly.ModuleImports,
       wasi_snapshot_preview1: wasi,
@@ -357,7 +373,10 @@ export class LuaVm {
   /** Take the error value off the stack's top. */
   takeFailure(L: LuaState, status: number): LuaFailure {
     const { x } = this;
-    let text = x.lua_type(L, -1) === luaType.string ? Buffer.from(this.toBytes(L, -1)).toString() : '(error object is not a string)';
+    let text =
+      x.lua_type(L, -1) === luaType.string
+        ? Buffer.from(this.toBytes(L, -1)).toString()
+        : '(error object is not a string)';
     if (status === 4 && text === '') text = 'not enough memory';
     x.lua_settop(L, -2);
     const cut = text.lastIndexOf(SEPARATOR);

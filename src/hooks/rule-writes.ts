@@ -14,7 +14,10 @@ const O_TRUNC = 0o1000;
 export type IsLuaPath = (addr: number) => boolean;
 
 const opensForWriting = (flags: number): boolean => (flags & (O_ACCMODE | O_CREAT | O_TRUNC)) !== 0;
-const path = (k: number) => (frame: SyscallFrame, isLua: IsLuaPath): boolean => isLua(frame.unsigned(k));
+const path =
+  (k: number) =>
+  (frame: SyscallFrame, isLua: IsLuaPath): boolean =>
+    isLua(frame.unsigned(k));
 
 export const writesRule: Readonly<Record<string, (frame: SyscallFrame, isLua: IsLuaPath) => boolean>> = {
   open: (f, isLua) => opensForWriting(f.i32[2] as number) && isLua(f.unsigned(0)),

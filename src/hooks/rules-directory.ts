@@ -9,16 +9,12 @@
 import { errno, errnoName } from '../abi/errno.ts';
 import type { Host, HostBuffer } from '../kernel/ports.ts';
 
-/** A file as it was at a moment: two equal identities mean the same contents for all practical purposes. */
-export type Identity = string;
-
 /** One script or module found in a rules directory. */
 export interface RuleFile {
   /** System call or module name: the file name without `.lua`. */
   readonly name: string;
   /** As messages show it and Lua knows it: directory as given on the command line, then the file. */
   readonly path: string;
-  readonly identity: Identity;
   readonly directory: OpenDirectory;
 }
 
@@ -48,22 +44,41 @@ export interface Changes {
 }
 
 const AT_FDCWD = -100;
+const O_PATH = 0o10000000;
 const AT_EMPTY_PATH = 0x1000;
 const O_DIRECTORY = 0o200000;
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
 const STATX_BASIC_STATS = 0x7ff;
+const DT_UNKNOWN = 0;
+const DT_LNK = 10;
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
 const FIONREAD = 0x541b;
 const inotify = {
-  MODIFY: 0x2, ATTRIB: 0x4, CLOSE_WRITE: 0x8, MOVED_FROM: 0x40, MOVED_TO: 0x80, CREATE: 0x100, DELETE: 0x200,
-  DELETE_SELF: 0x400, MOVE_SELF: 0x800, Q_OVERFLOW: 0x4000, IGNORED: 0x8000,
+  MODIFY: 0x2,
+  ATTRIB: 0x4,
+  CLOSE_WRITE: 0x8,
+  MOVED_FROM: 0x40,
+  MOVED_TO: 0x80,
+  CREATE: 0x100,
+  DELETE: 0x200,
+  DELETE_SELF: 0x400,
+  MOVE_SELF: 0x800,
+  Q_OVERFLOW: 0x4000,
+  IGNORED: 0x8000,
 } as const;
 const CONTENT_EVENTS =
-  inotify.MODIFY | inotify.ATTRIB | inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE |
-  inotify.DELETE | inotify.DELETE_SELF | inotify.MOVE_SELF;
+  inotify.MODIFY |
+  inotify.ATTRIB |
+  inotify.CLOSE_WRITE |
+  inotify.MOVED_FROM |
+  inotify.MOVED_TO |
+  inotify.CREATE |
+  inotify.DELETE |
+  inotify.DELETE_SELF |
+  inotify.MOVE_SELF;
 /** In the parent of a rules directory that is gone: only its coming back matters. */
 const RETURN_EVENTS = inotify.CREATE | inotify.MOVED_TO;
 const IN_MASK_ADD = 0x20000000;
@@ -75,7 +90,7 @@ const LAG_MS = 5;
  */
 const ASK_MS = 0.01;
 /** Larger scripts are refused: nobody writes them, and reading one would stall the guest. */
-export const MAX_SCRIPT_BYTES = 16 << 20;
+const MAX_SCRIPT_BYTES = 16 << 20;
 
 const BUFFER = 65536;
 const STATX_AT = BUFFER;
@@ -94,6 +109,8 @@ export class RulesDirectory {
   readonly #host: Host;
   readonly #buffer: HostBuffer;
   readonly #layers: Layer[];
+  /** The root directory of the start: paths mean the same after the guest has changed its own root. */
+  readonly #rootFd: number;
   /** The queue of events read here. */
   #inotify = -1;
   /** A second queue over the same directories, emptied by the host's helper thread, which counts. */
@@ -112,15 +129,23 @@ export class RulesDirectory {
   constructor(host: Host, directories: readonly string[], cwd: string) {
     this.#host = host;
     this.#buffer = host.allocate(BUFFER + 8192);
+    this.#rootFd = this.#call('openat', AT_FDCWD, this.#path('/'), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     this.#layers = directories.map((label) => {
       const absolute = pathBytes(label.startsWith('/') ? label : `${cwd}/${label}`);
-      const root = this.#open(AT_FDCWD, absolute, label);
+      const root = this.#open(this.#rootFd, fromRoot(absolute), label);
       if (typeof root === 'number') {
-        throw new RuleFileError(`rules directory ${label}: ${reason(root)}; give --rules an existing, readable directory`);
+        throw new RuleFileError(
+          `rules directory ${label}: ${reason(root)}; give --rules an existing, readable directory`,
+        );
       }
       return { label, absolute, root, nested: undefined };
     });
     this.watchAnew();
+  }
+
+  /** Whether changes are noticed: not where the user's inotify instances are used up. */
+  get watching(): boolean {
+    return this.#inotify >= 0 && this.#alarm >= 0;
   }
 
   /** Start watching; again after fork, where the child must not share its parent's queue. */
@@ -134,7 +159,11 @@ export class RulesDirectory {
     this.#fionread = this.#host.nr['ioctl'] ?? -1;
     this.#counter = this.#host.watch(this.#alarm);
     this.#seen[0] = this.#counter[0] as number;
-    for (const layer of this.#layers) this.#watch(layer.absolute, CONTENT_EVENTS);
+    for (const layer of this.#layers) {
+      for (const directory of [layer.root, layer.nested]) {
+        if (directory !== undefined) this.#watchFd(directory.fd, CONTENT_EVENTS);
+      }
+    }
   }
 
   /** Rises (element 0) when something in the directories changed. Compare it with what it was; no call needed. */
@@ -221,13 +250,12 @@ export class RulesDirectory {
       this.#reopen(layer);
       for (const directory of [layer.root, layer.nested]) {
         if (directory === undefined) continue;
-        for (const file of this.#list(directory)) {
+        for (const { file, link } of this.#list(directory)) {
           if (!file.endsWith('.lua') || file.length === 4) continue;
           const name = file.slice(0, -4);
           if (files.has(name)) continue;
-          const identity = this.#identity(directory.fd, file);
-          if (identity === undefined) continue;
-          files.set(name, { name, path: `${directory.label}/${pathText(file)}`, identity, directory });
+          if (link) this.#watchTarget(directory.fd, file);
+          files.set(name, { name, path: `${directory.label}/${pathText(file)}`, directory });
         }
       }
     }
@@ -235,12 +263,14 @@ export class RulesDirectory {
   }
 
   /**
-   * The contents of a file found by `scan`, with the identity they belong to.
+   * The contents of a file found by `scan`.
    * @throws RuleFileError with the reason.
    */
-  read(file: RuleFile): { source: Buffer; identity: Identity } {
+  read(file: RuleFile): Buffer {
     const result = this.#readAt(file.directory.fd, `${file.name}.lua`);
-    if (typeof result === 'string') throw new RuleFileError(`${file.path}: ${result}`, result === reason(-errno.ENOENT));
+    if (typeof result === 'string') {
+      throw new RuleFileError(`${file.path}: ${result}`, result === reason(-errno.ENOENT));
+    }
     return result;
   }
 
@@ -254,15 +284,16 @@ export class RulesDirectory {
       for (const file of [`${relative}.lua`, `${relative}/init.lua`]) {
         const path = `${layer.root.label}/${pathText(file)}`;
         const result = this.#readAt(layer.root.fd, file);
-        if (typeof result !== 'string') return { source: result.source, path };
+        if (typeof result !== 'string') return { source: result, path };
         tried.push(result === reason(-errno.ENOENT) ? `no file '${path}'` : `${path}: ${result}`);
-        if (relative.includes('/')) this.#watch(`${layer.absolute}/${file.slice(0, file.lastIndexOf('/'))}`, CONTENT_EVENTS);
+        if (relative.includes('/'))
+          this.#watch(`${layer.absolute}/${file.slice(0, file.lastIndexOf('/'))}`, CONTENT_EVENTS);
       }
     }
     return tried;
   }
 
-  #readAt(dirfd: number, file: string): { source: Buffer; identity: Identity } | string {
+  #readAt(dirfd: number, file: string): Buffer | string {
     const before = this.#stat(dirfd, file, 0);
     if (typeof before === 'number') return reason(before);
     if ((before.mode & S_IFMT) === S_IFDIR) return 'is a directory';
@@ -283,7 +314,7 @@ export class RulesDirectory {
         if (size > MAX_SCRIPT_BYTES) return `larger than ${MAX_SCRIPT_BYTES >> 20} MiB, which no rule needs`;
         chunks.push(Buffer.from(this.#buffer.bytes.slice(0, n)));
       }
-      return { source: Buffer.concat(chunks), identity: stat.identity };
+      return Buffer.concat(chunks);
     } finally {
       this.#call('close', fd);
     }
@@ -291,38 +322,46 @@ export class RulesDirectory {
 
   /** Follow a directory that vanished, came back or was replaced, and `syscall` coming into being. */
   #reopen(layer: Layer): void {
-    const now = this.#stat(AT_FDCWD, layer.absolute, 0);
+    const now = this.#stat(this.#rootFd, fromRoot(layer.absolute), 0);
     const held = layer.root === undefined ? -errno.ENOENT : this.#stat(layer.root.fd, '', AT_EMPTY_PATH);
     const same = typeof now !== 'number' && typeof held !== 'number' && now.file === held.file;
-    if (!same) {
-      // Out of sight from inside a chroot, yet still there: keep what is open. Gone for good: no links are left.
-      if (typeof held !== 'number' && typeof now === 'number' && held.links > 0) {
-        this.#openNested(layer);
-        return;
-      }
+    // Not to be seen any more (the guest gave up its rights): what is open stays good.
+    const hidden = typeof now === 'number' && now !== -errno.ENOENT && now !== -errno.ENOTDIR;
+    if (!same && !hidden) {
       if (layer.root !== undefined) this.#call('close', layer.root.fd);
-      const opened = this.#open(AT_FDCWD, layer.absolute, layer.label);
+      const opened = this.#open(this.#rootFd, fromRoot(layer.absolute), layer.label);
       layer.root = typeof opened === 'number' ? undefined : opened;
       const parent = layer.absolute.replace(/\/+$/, '');
       if (layer.root === undefined) this.#watch(parent.slice(0, parent.lastIndexOf('/')) || '/', RETURN_EVENTS);
-      else this.#watch(layer.absolute, CONTENT_EVENTS);
+      else this.#watchFd(layer.root.fd, CONTENT_EVENTS);
     }
     this.#openNested(layer);
   }
 
   #openNested(layer: Layer): void {
-    if (layer.nested !== undefined) this.#call('close', layer.nested.fd);
-    layer.nested = undefined;
-    if (layer.root === undefined) return;
-    const opened = this.#open(layer.root.fd, 'syscall', `${layer.label}/syscall`);
+    const { root, nested } = layer;
+    if (nested !== undefined) {
+      const now = root === undefined ? -errno.ENOENT : this.#stat(root.fd, 'syscall', 0);
+      const held = this.#stat(nested.fd, '', AT_EMPTY_PATH);
+      if (typeof now !== 'number' && typeof held !== 'number' && now.file === held.file) return;
+      this.#call('close', nested.fd);
+      layer.nested = undefined;
+    }
+    if (root === undefined) return;
+    const opened = this.#open(root.fd, 'syscall', `${layer.label}/syscall`);
     if (typeof opened === 'number') return;
     layer.nested = opened;
-    this.#watch(`${layer.absolute}/syscall`, CONTENT_EVENTS);
+    this.#watchFd(opened.fd, CONTENT_EVENTS);
   }
 
   #open(dirfd: number, path: string, label: string): OpenDirectory | number {
     const fd = this.#call('openat', dirfd, this.#path(path), O_DIRECTORY | O_CLOEXEC, 0);
     return fd < 0 ? fd : { label: label.replace(/(?<=.)\/+$/, ''), fd };
+  }
+
+  /** Watch a directory held open, by what /proc calls it. */
+  #watchFd(fd: number, mask: number): void {
+    this.#watch(`/proc/self/fd/${fd}`, mask);
   }
 
   #watch(path: string, mask: number): void {
@@ -341,51 +380,44 @@ export class RulesDirectory {
     return this.#layers.some((l) => l.root === undefined && l.absolute.replace(/\/+$/, '').endsWith(`/${file}`));
   }
 
-  #list(directory: OpenDirectory): string[] {
-    const files: string[] = [];
+  #list(directory: OpenDirectory): { file: string; link: boolean }[] {
+    const files: { file: string; link: boolean }[] = [];
     if (this.#call('lseek', directory.fd, 0, 0) < 0) return files;
     for (;;) {
       const n = this.#call('getdents64', directory.fd, this.#buffer.address, BUFFER);
-      if (n <= 0) return files.sort();
+      if (n <= 0) return files.sort((a, b) => (a.file < b.file ? -1 : 1));
       const { view, bytes } = this.#buffer;
       for (let at = 0; at < n; at += view.getUint16(at + 16, true)) {
-        const end = bytes.indexOf(0, at + 19);
-        files.push(Buffer.from(bytes.slice(at + 19, end)).toString('latin1'));
+        const type = bytes[at + 18];
+        const file = Buffer.from(bytes.slice(at + 19, bytes.indexOf(0, at + 19))).toString('latin1');
+        files.push({ file, link: type === DT_LNK || type === DT_UNKNOWN });
       }
     }
   }
 
-  /** Identity of a file by name; also watches where a symbolic link leads, since its target's edits happen there. */
-  #identity(dirfd: number, file: string): Identity | undefined {
-    const stat = this.#stat(dirfd, file, 0);
-    if (typeof stat === 'number') return stat === -errno.ENOENT ? undefined : `error ${stat}`;
-    const link = this.#call('readlinkat', dirfd, this.#path(file), this.#buffer.address, 4096);
-    if (link > 0) {
-      const target = Buffer.from(this.#buffer.bytes.slice(0, link)).toString('latin1');
-      const slash = target.lastIndexOf('/');
-      const directory = slash < 0 ? undefined : target.slice(0, slash) || '/';
-      if (directory !== undefined) this.#watchTarget(dirfd, directory);
-    }
-    return stat.identity;
-  }
-
-  #watchTarget(dirfd: number, directory: string): void {
-    if (this.#inotify < 0) return;
+  /** If this is a symbolic link, watch the directory of what it leads to: edits happen there. */
+  #watchTarget(dirfd: number, file: string): void {
+    if (!this.watching) return;
+    const length = this.#call('readlinkat', dirfd, this.#path(file), this.#buffer.address, 4096);
+    if (length <= 0) return;
+    const target = Buffer.from(this.#buffer.bytes.slice(0, length)).toString('latin1');
+    const slash = target.lastIndexOf('/');
+    if (slash < 0) return; // the rules directory itself
+    const directory = target.slice(0, slash) || '/';
     const path = directory.startsWith('/') ? directory : `/proc/self/fd/${dirfd}/${directory}`;
     const wd = this.#call('inotify_add_watch', this.#inotify, this.#path(path), CONTENT_EVENTS | IN_MASK_ADD);
     this.#call('inotify_add_watch', this.#alarm, this.#path(path), CONTENT_EVENTS | IN_MASK_ADD);
     if (wd >= 0 && !this.#watched.has(wd)) this.#watched.set(wd, `\0${path}`);
   }
 
-  #stat(dirfd: number, path: string, flags: number): { mode: number; links: number; file: string; identity: Identity } | number {
+  /** Kind of a file, and what tells it from every other. */
+  #stat(dirfd: number, path: string, flags: number): { mode: number; file: string } | number {
     const { view, address } = this.#buffer;
     const result = this.#call('statx', dirfd, this.#path(path), flags, STATX_BASIC_STATS, address + STATX_AT);
     if (result < 0) return result;
     const s = STATX_AT;
-    const file = `${view.getUint32(s + 136, true)}:${view.getUint32(s + 140, true)}:${view.getBigUint64(s + 32, true)}`;
-    const time = (at: number) => `${view.getBigInt64(s + at, true)}.${view.getUint32(s + at + 8, true)}`;
-    const identity = `${file} ${view.getBigUint64(s + 40, true)} ${time(112)} ${time(96)}`;
-    return { mode: view.getUint16(s + 28, true), links: view.getUint32(s + 16, true), file, identity };
+    const device = `${view.getUint32(s + 136, true)}:${view.getUint32(s + 140, true)}`;
+    return { mode: view.getUint16(s + 28, true), file: `${device}:${view.getBigUint64(s + 32, true)}` };
   }
 
   /** Puts a path where the kernel can read it; valid until the next call of this. */
@@ -405,6 +437,11 @@ export class RulesDirectory {
       if (result !== -errno.EINTR) return result;
     }
   }
+}
+
+/** An absolute path as one relative to the root directory. */
+function fromRoot(path: string): string {
+  return path.replace(/^\/+/, '') || '.';
 }
 
 /** Inside this file a path is a string of bytes (one per character), as the kernel takes it. */

@@ -148,7 +148,13 @@ export class ScriptHost {
 export function describeResult(vm: LuaVm, L: LuaState): string {
   const { x } = vm;
   const kind = x.lua_type(L, -1);
-  if (kind === luaType.number) return `do_syscall returned ${x.lua_tonumberx(L, -1, 0)}, which is not an integer of 64 bits`;
-  const name = { [luaType.boolean]: 'boolean', [luaType.string]: 'string', [luaType.table]: 'table', [luaType.function]: 'function' }[kind];
+  if (kind === luaType.number)
+    return `do_syscall returned ${x.lua_tonumberx(L, -1, 0)}, which is not an integer of 64 bits`;
+  const name = {
+    [luaType.boolean]: 'boolean',
+    [luaType.string]: 'string',
+    [luaType.table]: 'table',
+    [luaType.function]: 'function',
+  }[kind];
   return `do_syscall returned a ${name ?? 'value of a strange type'}, not an integer (a result ≥ 0 or -errno)`;
 }

@@ -3,7 +3,7 @@
  */
 
 import type { LuaFailure } from './lua-vm.ts';
-import type { Identity, RuleFile } from './rules-directory.ts';
+import type { RuleFile, RuleFileError } from './rules-directory.ts';
 
 export class Script {
   readonly nr: number;
@@ -13,10 +13,12 @@ export class Script {
   environment = 0;
   /** The file may differ from what is loaded: look before the next call. */
   stale = true;
+  /** The file's text, read when the change was noticed: later the guest may have given up the right to. */
+  text: Buffer | RuleFileError;
   /** Text of the loaded version. */
   source: Buffer | undefined = undefined;
-  /** Identity of the version that could not be loaded. */
-  failed: Identity | undefined = undefined;
+  /** The `text` that could not be loaded. */
+  failed: Buffer | RuleFileError | undefined = undefined;
   /** A failure kept back because the file was perhaps still being written, and since when. */
   withheld: { readonly failure: LuaFailure; readonly since: number } | undefined = undefined;
   /** The file's writer has finished with it. */
@@ -26,9 +28,10 @@ export class Script {
   /** Names it gave to `require`. */
   readonly modules = new Set<string>();
 
-  constructor(nr: number, file: RuleFile) {
+  constructor(nr: number, file: RuleFile, text: Buffer | RuleFileError) {
     this.nr = nr;
     this.file = file;
+    this.text = text;
   }
 
   get path(): string {

@@ -16,7 +16,10 @@ function run(body: string, options: ConstructorParameters<typeof Fixture>[1] = {
   f.call('getpid', DATA);
   const text = f.stderr();
   assert.doesNotMatch(text, /Lua Error/);
-  return text.split('\n').slice(0, -1).map((line) => line.replace('[Lua Log] ', ''));
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => line.replace('[Lua Log] ', ''));
 }
 
 function memory(): { write(addr: GuestAddr, bytes: Uint8Array): void; read(addr: GuestAddr, n: number): Uint8Array } {
@@ -76,12 +79,28 @@ test('the typed readers and writers: width, sign, guest byte order, faults', () 
 });
 
 test('an access over a page border that faults in its second half gives nil, -14', () => {
-  assert.deepEqual(run(`local v, e = c_read_u32(${END - 2}) c_log(v) c_log(e) v, e = c_write_u64(${END - 4}, 1) c_log(v) c_log(e)`), ['nil', '-14', 'nil', '-14']);
+  assert.deepEqual(
+    run(`local v, e = c_read_u32(${END - 2}) c_log(v) c_log(e) v, e = c_write_u64(${END - 4}, 1) c_log(v) c_log(e)`),
+    ['nil', '-14', 'nil', '-14'],
+  );
 });
 
 test('wrong arguments are Lua errors with the function and position', () => {
-  for (const call of ['c_read_string({})', 'c_read_u32("x")', 'c_read_bytes(a)', 'c_read_bytes(a, -1)', 'c_read_bytes(a, 1 << 40)', 'c_write_bytes(a)', 'c_write_u8(a, 1.5)', 'c_read_string()']) {
-    assert.match(run(`local ok, e = pcall(function() return ${call} end) assert(not ok) c_log(e)`)[0] as string, /bad argument #[12] to 'c_|bad argument/, call);
+  for (const call of [
+    'c_read_string({})',
+    'c_read_u32("x")',
+    'c_read_bytes(a)',
+    'c_read_bytes(a, -1)',
+    'c_read_bytes(a, 1 << 40)',
+    'c_write_bytes(a)',
+    'c_write_u8(a, 1.5)',
+    'c_read_string()',
+  ]) {
+    assert.match(
+      run(`local ok, e = pcall(function() return ${call} end) assert(not ok) c_log(e)`)[0] as string,
+      /bad argument #[12] to 'c_|bad argument/,
+      call,
+    );
   }
 });
 
@@ -91,7 +110,12 @@ test('c_do_syscall takes strings as pointers: NUL-terminated copies that live un
     'openat.lua': `function do_syscall(num, dir, path) local r = c_do_syscall(num, dir, '/checked/path', 'b\\0c', '') return r end`,
   });
   f.answer = ({ args }) => {
-    for (const k of [1, 2, 3]) seen.push(Buffer.from(f.machine.guestMemory.read(Number(args[k]), k === 2 ? 4 : 14)).toString().split(k === 2 ? '\x01' : '\0')[0] as string);
+    for (const k of [1, 2, 3])
+      seen.push(
+        Buffer.from(f.machine.guestMemory.read(Number(args[k]), k === 2 ? 4 : 14))
+          .toString()
+          .split(k === 2 ? '\x01' : '\0')[0] as string,
+      );
     assert.ok(new Set(args.slice(1, 4)).size === 3);
     return 5n;
   };
@@ -104,7 +128,9 @@ test('c_do_syscall takes strings as pointers: NUL-terminated copies that live un
 });
 
 test('large strings get memory of their own, given back; scratch memory the guest unmapped is replaced', () => {
-  using f = new Fixture({ 'write.lua': `function do_syscall(num, fd) return c_do_syscall(num, fd, string.rep('z', 300000)) end` });
+  using f = new Fixture({
+    'write.lua': `function do_syscall(num, fd) return c_do_syscall(num, fd, string.rep('z', 300000)) end`,
+  });
   f.answer = ({ args }) => BigInt(f.machine.guestMemory.readCString(Number(args[1]), 1 << 20).bytes.length);
   assert.equal(f.call('write', 1), 300000n);
   assert.equal(f.mapped.length, 0);
@@ -112,40 +138,51 @@ test('large strings get memory of their own, given back; scratch memory the gues
   g.answer = f.answer;
   assert.equal(g.call('write', 1), 3n);
   const { host } = g.machine;
-  for (const { addr, bytes } of g.mapped) host.syscall(host.nr['mmap'] as number, host.memoryBase + addr, bytes, 0, 0x32, -1, 0);
+  for (const { addr, bytes } of g.mapped)
+    host.syscall(host.nr['mmap'] as number, host.memoryBase + addr, bytes, 0, 0x32, -1, 0);
   assert.equal(g.call('write', 1), 3n);
 });
 
 test('no guest memory for a string is a Lua error', () => {
-  using f = new Fixture({ 'write.lua': `function do_syscall(n) return c_do_syscall(n, 'x') end` }, { mapGuest: () => -12 });
+  using f = new Fixture(
+    { 'write.lua': `function do_syscall(n) return c_do_syscall(n, 'x') end` },
+    { mapGuest: () => -12 },
+  );
   assert.equal(f.call('write'), 1001n);
   assert.match(f.stderr(), /no guest memory/);
 });
 
 test('c_scratch lends guest memory', () => {
   assert.deepEqual(
-    run(`local p, q = c_scratch(100), c_scratch('data') assert(p ~= q) c_log(c_read_string(q)) assert(c_write_bytes(p, string.rep('y', 100)) == 100) c_log(c_read_string(q))`),
+    run(
+      `local p, q = c_scratch(100), c_scratch('data') assert(p ~= q) c_log(c_read_string(q)) assert(c_write_bytes(p, string.rep('y', 100)) == 100) c_log(c_read_string(q))`,
+    ),
     ['data', 'data'],
   );
 });
 
 test('c_syscall_name and c_syscall_number', () => {
   assert.deepEqual(
-    run(`c_log(c_syscall_name(num)) c_log(c_syscall_number('openat')) c_log(c_syscall_name(99999)) c_log(c_syscall_name(-1)) c_log(c_syscall_number('nosuch'))`),
+    run(
+      `c_log(c_syscall_name(num)) c_log(c_syscall_number('openat')) c_log(c_syscall_name(99999)) c_log(c_syscall_name(-1)) c_log(c_syscall_number('nosuch'))`,
+    ),
     ['getpid', '257', 'nil', 'nil', 'nil'],
   );
 });
 
-test('errno and linux hold the kernel\'s constants, and exist only where given', () => {
+test("errno and linux hold the kernel's constants, and exist only where given", () => {
   const constants = { errno: () => errno, linux: linuxConstants };
   assert.deepEqual(
-    run(`c_log(errno.EACCES) c_log(linux.O_CREAT) c_log(linux.AF_INET) local n = 0 for _ in pairs(linux) do n = n + 1 end c_log(n) c_log(undefined_name)`, { constants }),
+    run(
+      `c_log(errno.EACCES) c_log(linux.O_CREAT) c_log(linux.AF_INET) local n = 0 for _ in pairs(linux) do n = n + 1 end c_log(n) c_log(undefined_name)`,
+      { constants },
+    ),
     ['13', '64', '2', String(Object.keys(linuxConstants()).length), 'nil'],
   );
   assert.deepEqual(run('c_log(errno)'), ['nil']);
 });
 
-test('io works on the host\'s file system', () => {
+test("io works on the host's file system", () => {
   using f = new Fixture({
     'getpid.lua': `function do_syscall(num)
       local dir = debug.getinfo(1, 'S').source:match('@(.*)/')
@@ -163,17 +200,24 @@ test('io works on the host\'s file system', () => {
   });
   assert.equal(f.call('getpid'), 200007n, f.stderr());
   assert.equal(readFileSync(f.path('moved.txt'), 'latin1'), `line 1\n2\n${'x'.repeat(200000)}`);
-  assert.equal(f.stderr(), '[Lua Log] def\0\xc3\xbf\n[Lua Log] nil\n[Lua Log] none.txt: No such file or directory\n[Lua Log] 2\n');
+  assert.equal(
+    f.stderr(),
+    '[Lua Log] def\0\xc3\xbf\n[Lua Log] nil\n[Lua Log] none.txt: No such file or directory\n[Lua Log] 2\n',
+  );
 });
 
 test('print goes to the standard output at once', () => {
-  using f = new Fixture({ 'getpid.lua': `function do_syscall() print('a', 1) io.write('b') io.stdout:flush() io.stderr:write('c') end` });
+  using f = new Fixture({
+    'getpid.lua': `function do_syscall() print('a', 1) io.write('b') io.stdout:flush() io.stderr:write('c') end`,
+  });
   f.call('getpid');
   assert.equal(f.stderr(), 'a\t1\nbc');
 });
 
 test('files left open are flushed by close()', () => {
-  const f = new Fixture({ 'getpid.lua': `function do_syscall() f = f or io.open(debug.getinfo(1, 'S').source:match('@(.*)/') .. '/log', 'w') f:write('kept') end` });
+  const f = new Fixture({
+    'getpid.lua': `function do_syscall() f = f or io.open(debug.getinfo(1, 'S').source:match('@(.*)/') .. '/log', 'w') f:write('kept') end`,
+  });
   try {
     f.call('getpid');
     f.engine.close();
@@ -213,7 +257,10 @@ test('Unwind passes through Lua, pcall included, and leaves it in order', () => 
     return 0n;
   };
   for (let k = 1n; k < 200n; k++) {
-    assert.throws(() => f.call('exit_group', 3), (e) => e === unwind);
+    assert.throws(
+      () => f.call('exit_group', 3),
+      (e) => e === unwind,
+    );
     assert.equal(f.call('getpid'), k);
   }
   assert.equal(f.stderr(), '');
@@ -227,7 +274,10 @@ test('Unwind out of the top level of a script', () => {
     if (out) throw unwind;
     return 0n;
   };
-  assert.throws(() => f.call('exit'), (e) => e === unwind);
+  assert.throws(
+    () => f.call('exit'),
+    (e) => e === unwind,
+  );
   out = false;
   assert.equal(f.call('exit'), 4n);
 });
@@ -242,7 +292,10 @@ test('Unwind out of a finalizer: the collector goes on working', () => {
     if (nr === 231) throw unwind;
     return 7n;
   };
-  assert.throws(() => f.call('getpid'), (e) => e === unwind);
+  assert.throws(
+    () => f.call('getpid'),
+    (e) => e === unwind,
+  );
   assert.ok(f.call('getppid') < 5000n);
 });
 

@@ -79,7 +79,19 @@ for (const [expression, result] of [
   });
 }
 
-for (const expression of ['1.5', '0/0', '1/0', '2^63', '"5"', 'true', 'false', '{}', 'print', 'coroutine.create(print)', 'io.stdout']) {
+for (const expression of [
+  '1.5',
+  '0/0',
+  '1/0',
+  '2^63',
+  '"5"',
+  'true',
+  'false',
+  '{}',
+  'print',
+  'coroutine.create(print)',
+  'io.stdout',
+]) {
   test(`a result of '${expression}' is a script error: the original call's result is used`, () => {
     using f = new Fixture({ 'getpid.lua': `function do_syscall() return ${expression} end` });
     assert.equal(f.call('getpid', 5), 1039n);
@@ -121,7 +133,9 @@ test('c_do_syscall never enters a hook, its own or another', () => {
 
 test('a wrong argument of c_do_syscall is a Lua error and no call is made', () => {
   for (const args of ['39, {}', '39, true', '39, 1.5', '{}', 'nil', '"getpid"', '']) {
-    using f = new Fixture({ 'read.lua': `function do_syscall() assert(not pcall(c_do_syscall, ${args || 'false'})) return 3 end` });
+    using f = new Fixture({
+      'read.lua': `function do_syscall() assert(not pcall(c_do_syscall, ${args || 'false'})) return 3 end`,
+    });
     assert.equal(f.call('read'), 3n, args);
     assert.deepEqual(f.originals, []);
   }
@@ -135,12 +149,18 @@ test('c_log takes whatever print takes', () => {
     end`,
   });
   f.call('getpid');
-  assert.equal(f.stderr(), ['text', '12', '1.5', 'nil', 'true', 'a\0b\xff', '', 'shown'].map((t) => `[Lua Log] ${t}\n`).join(''));
+  assert.equal(
+    f.stderr(),
+    ['text', '12', '1.5', 'nil', 'true', 'a\0b\xff', '', 'shown'].map((t) => `[Lua Log] ${t}\n`).join(''),
+  );
 });
 
 test('c_log is one write(2) a line', () => {
   // A packet-mode pipe keeps the writes apart.
-  using f = new Fixture({ 'getpid.lua': `function do_syscall() c_log('one') c_log(string.rep('x', 3000)) end` }, { stdio: Fixture.packetPipe() });
+  using f = new Fixture(
+    { 'getpid.lua': `function do_syscall() c_log('one') c_log(string.rep('x', 3000)) end` },
+    { stdio: Fixture.packetPipe() },
+  );
   f.call('getpid');
   assert.deepEqual(Fixture.packets(), ['[Lua Log] one\n', `[Lua Log] ${'x'.repeat(3000)}\n`]);
 });
@@ -156,24 +176,51 @@ test('c_get_timestamp: seconds and nanoseconds of CLOCK_REALTIME', () => {
 
 const broken: Readonly<Record<string, { text: string; originals: number; report: RegExp }>> = {
   'syntax error': { text: 'function do_syscall( return 1 end', originals: 1, report: /getpid\.lua:1: .*expected near/ },
-  'runtime error at the top level': { text: '\nlocal x = nil + 1', originals: 1, report: /getpid\.lua:2: attempt to perform arithmetic on a nil value\nstack traceback:\n[^]*getpid\.lua:2: in main chunk/ },
+  'runtime error at the top level': {
+    text: '\nlocal x = nil + 1',
+    originals: 1,
+    report:
+      /getpid\.lua:2: attempt to perform arithmetic on a nil value\nstack traceback:\n[^]*getpid\.lua:2: in main chunk/,
+  },
   'no do_syscall': { text: 'local x = 1', originals: 1, report: /getpid\.lua: defines no global function do_syscall/ },
-  'do_syscall is not a function': { text: 'do_syscall = 7', originals: 1, report: /defines no global function do_syscall/ },
+  'do_syscall is not a function': {
+    text: 'do_syscall = 7',
+    originals: 1,
+    report: /defines no global function do_syscall/,
+  },
   'runtime error before the call': {
     text: 'local function inner() error("no") end\nfunction do_syscall(n)\n inner() return c_do_syscall(n) end',
     originals: 1,
-    report: /getpid\.lua:1: no\nstack traceback:\n[^]*in upvalue 'inner'[^]*getpid\.lua:3: in function <[^]*the original call is made instead/,
+    report:
+      /getpid\.lua:1: no\nstack traceback:\n[^]*in upvalue 'inner'[^]*getpid\.lua:3: in function <[^]*the original call is made instead/,
   },
   'runtime error after the call': {
     text: 'function do_syscall(n) local r = c_do_syscall(n)\n return r.x end',
     originals: 1,
-    report: /getpid\.lua:2: attempt to index a number value \(local 'r'\)[^]*the original call had been made; its result is used/,
+    report:
+      /getpid\.lua:2: attempt to index a number value \(local 'r'\)[^]*the original call had been made; its result is used/,
   },
-  'error after another call': { text: 'function do_syscall(n) c_do_syscall(110) error("x") end', originals: 2, report: /:1: x\n/ },
-  'error after the call was made twice': { text: 'function do_syscall(n) c_do_syscall(n) c_do_syscall(n) error("x") end', originals: 2, report: /:1: x\n/ },
-  'error with a table': { text: 'function do_syscall() error({}) end', originals: 1, report: /error object is a table value/ },
+  'error after another call': {
+    text: 'function do_syscall(n) c_do_syscall(110) error("x") end',
+    originals: 2,
+    report: /:1: x\n/,
+  },
+  'error after the call was made twice': {
+    text: 'function do_syscall(n) c_do_syscall(n) c_do_syscall(n) error("x") end',
+    originals: 2,
+    report: /:1: x\n/,
+  },
+  'error with a table': {
+    text: 'function do_syscall() error({}) end',
+    originals: 1,
+    report: /error object is a table value/,
+  },
   'error with nil': { text: 'function do_syscall() error() end', originals: 1, report: /error object is a nil value/ },
-  'error in a coroutine': { text: 'function do_syscall(n) coroutine.wrap(function() c_do_syscall(n) error("deep") end)() end', originals: 1, report: /deep/ },
+  'error in a coroutine': {
+    text: 'function do_syscall(n) coroutine.wrap(function() c_do_syscall(n) error("deep") end)() end',
+    originals: 1,
+    report: /deep/,
+  },
   'yield outside a coroutine': { text: 'function do_syscall() coroutine.yield() end', originals: 1, report: /yield/ },
 };
 for (const [name, { text, originals, report }] of Object.entries(broken)) {
@@ -218,14 +265,28 @@ end`,
 });
 
 test('a script for a system call that does not exist is pointed out, with the near name', () => {
-  using f = new Fixture({ 'opennat.lua': forward, 'helper.lua': 'return {}', 'xyzzyplugh.lua': forward, 'entry.lua': 'function entry() end' });
-  assert.match(f.stderr(), /^\[Lua Warning\] .*opennat\.lua: there is no system call 'opennat'.*did you mean openat\.lua\?$/m);
+  using f = new Fixture({
+    'opennat.lua': forward,
+    'helper.lua': 'return {}',
+    'xyzzyplugh.lua': forward,
+    'entry.lua': 'function entry() end',
+  });
+  assert.match(
+    f.stderr(),
+    /^\[Lua Warning\] .*opennat\.lua: there is no system call 'opennat'.*did you mean openat\.lua\?$/m,
+  );
   assert.match(f.stderr(), /xyzzyplugh\.lua: there is no system call 'xyzzyplugh', so this script never runs$/m);
   assert.equal(f.stderr().trim().split('\n').length, 2);
 });
 
 test('a rules directory that cannot be used is a clear error', () => {
-  for (const [directory, why] of [['/nonexistent/rules', 'no such file or directory'], ['/dev/null', 'not a directory']] as const) {
-    assert.throws(() => new Fixture({}, { directories: [directory] }), (error: Error) => error.message.includes(directory) && error.message.includes(why));
+  for (const [directory, why] of [
+    ['/nonexistent/rules', 'no such file or directory'],
+    ['/dev/null', 'not a directory'],
+  ] as const) {
+    assert.throws(
+      () => new Fixture({}, { directories: [directory] }),
+      (error: Error) => error.message.includes(directory) && error.message.includes(why),
+    );
   }
 });

@@ -9,7 +9,8 @@ import { linuxConstants } from '../../src/abi/linux.ts';
 import { DATA, Fixture } from './fixture.ts';
 
 const root = join(import.meta.dirname, '../../examples/rules');
-const example = (name: string) => new Fixture({}, { directories: [join(root, name)], constants: { errno: () => errno, linux: linuxConstants } });
+const example = (name: string) =>
+  new Fixture({}, { directories: [join(root, name)], constants: { errno: () => errno, linux: linuxConstants } });
 
 test('monitor-writes', () => {
   using f = example('monitor-writes');
@@ -36,7 +37,12 @@ test('block-network', () => {
 
 test('read-statistics', () => {
   using f = example('read-statistics');
-  for (const [result, line] of [[10n, 10], [-4n, undefined], [0n, undefined], [5n, 15]] as const) {
+  for (const [result, line] of [
+    [10n, 10],
+    [-4n, undefined],
+    [0n, undefined],
+    [5n, 15],
+  ] as const) {
     f.answer = () => result;
     const before = f.stderr().length;
     assert.equal(f.call('read', 0, DATA, 100), result);
@@ -63,7 +69,14 @@ test('every example has its README, with a command line that names its folder', 
   const folders = readdirSync(root);
   assert.ok(folders.length >= 5);
   for (const folder of folders) {
-    assert.match(readFileSync(join(root, folder, 'README.md'), 'utf8'), new RegExp(`lunagate --rules examples/rules/${folder} /`), folder);
-    assert.ok(readdirSync(join(root, folder)).some((file) => file.endsWith('.lua')), folder);
+    assert.match(
+      readFileSync(join(root, folder, 'README.md'), 'utf8'),
+      new RegExp(`lunagate --rules examples/rules/${folder} /`),
+      folder,
+    );
+    assert.ok(
+      readdirSync(join(root, folder)).some((file) => file.endsWith('.lua')),
+      folder,
+    );
   }
 });

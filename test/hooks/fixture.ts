@@ -18,14 +18,24 @@ export interface Call {
 }
 
 const numbers: Readonly<Record<string, number>> = {
-  read: 0, write: 1, open: 2, close: 3, rt_sigreturn: 15, getpid: 39, socket: 41, exit: 60, rename: 82, getppid: 110,
-  exit_group: 231, openat: 257,
+  read: 0,
+  write: 1,
+  open: 2,
+  close: 3,
+  rt_sigreturn: 15,
+  getpid: 39,
+  socket: 41,
+  exit: 60,
+  rename: 82,
+  getppid: 110,
+  exit_group: 231,
+  openat: 257,
 };
 const names = new Map(Object.entries(numbers).map(([name, nr]) => [nr, name]));
 
 let machine: Machine | undefined;
 /** One for the process: 256 MiB of guest space, its first page at 0x10000 mapped. */
-export function theMachine(): Machine {
+function theMachine(): Machine {
   if (machine === undefined) {
     machine = createMachine({ pages: 0x1000 });
     const { host } = machine;

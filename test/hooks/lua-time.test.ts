@@ -6,7 +6,10 @@ import { test } from 'node:test';
 import { brokenDownTime, formatTime, secondsOf } from '../../src/hooks/lua-time.ts';
 
 const formats = 'a A b B c C d D e F g G h H I j m M n p r R S t T u U V w W x X y Y z %'.split(' ');
-const moments = [0, 1, 86399, 951782400, 951868800, 1078012800, 1104537599, 1230768000, 1356998399, 1711846799, 1711846800, 1729990799, 1729994400, 1735689599, 1767225600, 4102444799, -1, -86401];
+const moments = [
+  0, 1, 86399, 951782400, 951868800, 1078012800, 1104537599, 1230768000, 1356998399, 1711846799, 1711846800, 1729990799,
+  1729994400, 1735689599, 1767225600, 4102444799, -1, -86401,
+];
 
 for (const zone of ['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Australia/Sydney']) {
   test(`strftime in ${zone}`, () => {
@@ -20,14 +23,15 @@ for (const zone of ['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 
           env: { ...process.env, TZ: zone, LC_ALL: 'C' },
           encoding: 'utf8',
         });
-        assert.equal(`${formats.map((f) => `${f}=${formatTime(`%${f}`, local)}`).join('|')}\n`, expected, `${zone} ${moment}`);
+        assert.equal(
+          `${formats.map((f) => `${f}=${formatTime(`%${f}`, local)}`).join('|')}\n`,
+          expected,
+          `${zone} ${moment}`,
+        );
         assert.equal(secondsOf(local), moment, `mktime of ${moment} in ${zone}`);
         assert.equal(formatTime('%s', local), String(moment));
         const utc = brokenDownTime(moment, true);
-        assert.equal(
-          formatTime('%Y-%m-%dT%H:%M:%S', utc),
-          new Date(moment * 1000).toISOString().slice(0, 19),
-        );
+        assert.equal(formatTime('%Y-%m-%dT%H:%M:%S', utc), new Date(moment * 1000).toISOString().slice(0, 19));
       }
     } finally {
       if (before === undefined) delete process.env['TZ'];

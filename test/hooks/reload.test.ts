@@ -1,7 +1,19 @@
 /** State and reload: an edit, a new script or a removed one takes effect from the next call on. */
 
 import assert from 'node:assert/strict';
-import { appendFileSync, closeSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DATA, Fixture } from './fixture.ts';
@@ -11,7 +23,8 @@ const returns = (value: number | string) => `function do_syscall() return ${valu
 /** The helper thread's word of a change arrives on its own time: wait for it, as an idle guest would. */
 function settle(f: Fixture): void {
   const deadline = Date.now() + 2000;
-  while (f.engine.changeCell[0] === f.engine.seenCell[0] && Date.now() < deadline) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  while (f.engine.changeCell[0] === f.engine.seenCell[0] && Date.now() < deadline)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
 }
 
 test('an edit takes effect on the next call of a hooked system call', () => {
@@ -151,7 +164,7 @@ test('each script has its own globals; the table shared survives reloads', () =>
   assert.equal(f.call('getppid'), 1002n);
 });
 
-test('a global assigned through _G or load is the script\'s own too', () => {
+test("a global assigned through _G or load is the script's own too", () => {
   using f = new Fixture({
     'getpid.lua': 'function _G.do_syscall() return _G.y or 1 end _G.y = 5',
     'getppid.lua': 'function do_syscall() return y or 9 end',
@@ -170,7 +183,10 @@ test('require finds modules in the rules directory, shared by all scripts; an ed
   using f = new Fixture({ 'counter.lua': 'local n = 0 return { next = function() n = n + 1 return n end }' });
   mkdirSync(f.path('lib'));
   writeFileSync(f.path('lib/deep.lua'), 'return { value = ... }');
-  f.write('getpid.lua', `local c = require 'counter' local d = require 'lib.deep' assert(d.value == 'lib.deep') function do_syscall() return c.next() end`);
+  f.write(
+    'getpid.lua',
+    `local c = require 'counter' local d = require 'lib.deep' assert(d.value == 'lib.deep') function do_syscall() return c.next() end`,
+  );
   f.write('getppid.lua', `local c = require 'counter' function do_syscall() return c.next() end`);
   settle(f);
   assert.equal(f.call('getpid'), 1n);
@@ -235,7 +251,14 @@ test('a script behind a symbolic link: an edit of its target counts', () => {
 
 test('the directory vanishes and comes back', () => {
   using f = new Fixture({ 'getpid.lua': returns(1) });
-  using f2 = new Fixture({}, { directories: [join(f.directory, 'rules')].map((d) => (mkdirSync(d), writeFileSync(join(d, 'getpid.lua'), returns(4)), d)) });
+  using f2 = new Fixture(
+    {},
+    {
+      directories: [join(f.directory, 'rules')].map(
+        (d) => (mkdirSync(d), writeFileSync(join(d, 'getpid.lua'), returns(4)), d),
+      ),
+    },
+  );
   const rules = join(f.directory, 'rules');
   assert.equal(f2.call('getpid'), 4n);
   f2.pause();
