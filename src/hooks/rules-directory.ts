@@ -116,7 +116,7 @@ export class RulesDirectory {
   /** A second queue over the same directories, emptied by the host's helper thread, which counts. */
   #alarm = -1;
   #risenAt = 0;
-  #askedAt = 0;
+  readonly #askedAt = new Float64Array(1);
   #counter: Int32Array = new Int32Array(1);
   #seen = new Int32Array(1);
   #fionread = -1;
@@ -184,8 +184,8 @@ export class RulesDirectory {
   /** Is it time to ask the kernel? Two questions less than ASK_MS apart cannot have different answers that matter. */
   due(): boolean {
     const now = performance.now();
-    if (now - this.#askedAt < ASK_MS) return false;
-    this.#askedAt = now;
+    if (now - (this.#askedAt[0] as number) < ASK_MS) return false;
+    this.#askedAt[0] = now;
     return true;
   }
 
