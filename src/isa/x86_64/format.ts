@@ -101,7 +101,7 @@ function formatOperand(insn: Insn, o: Operand): string {
     case KIND.seg:
       return SEGMENTS[o.index] as string;
     default:
-      return '1';
+      return '0x1';
   }
 }
 const size = (bits: number): string => (SIZES[bits] === undefined ? '' : `${SIZES[bits]} ptr `);
