@@ -1,36 +1,67 @@
 /**
- * Builds dist/lunagate.mjs: everything from src/cli/main.ts in one file, so that start-up reads one file. koffi's
- * native part and wasmoon's WebAssembly stay in their packages.
+ * Builds dist/: the bundle lunagate.mjs (everything from src/cli/main.ts in one file), lua.wasm beside it, and a
+ * start-up snapshot of the same program for this architecture, which the launcher prefers. koffi's native part stays
+ * in its package.
  */
 
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
-const bundle = join(dist, 'lunagate.mjs');
-// Built aside and renamed: a lunagate that starts at this moment sees the old bundle or the new one.
-const aside = join(dist, `lunagate.${process.pid}.mjs`);
+
+const common: BuildOptions = {
+  bundle: true,
+  platform: 'node',
+  target: 'node26',
+  external: ['wasmoon'],
+  legalComments: 'none',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  logLevel: 'warning',
+};
+
+/** Made aside and renamed: a lunagate that starts at this moment sees the old file or the new one. */
+async function replace(name: string, make: (path: string) => unknown): Promise<void> {
+  const aside = join(dist, `${process.pid}.${name}`);
+  try {
+    await make(aside);
+    renameSync(aside, join(dist, name));
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}
+
+/** The snapshot must not know where it was made: for import.meta.url it has what snapshot-entry.ts finds at start. */
+async function snapshot(path: string): Promise<void> {
+  const script = join(dist, `${process.pid}.snapshot.cjs`);
+  try {
+    await build({
+      ...common,
+      entryPoints: [join(root, 'scripts/snapshot-entry.ts')],
+      outfile: script,
+      format: 'cjs',
+      define: { 'import.meta.url': 'globalThis.lunagateUrl' },
+    });
+    execFileSync(process.execPath, ['--single-threaded', '--no-warnings', '--snapshot-blob', path, '--build-snapshot', script], {
+      cwd: dist, stdio: ['ignore', 'ignore', 'inherit'],
+    });
+  } finally {
+    rmSync(script, { force: true });
+  }
+}
 
 mkdirSync(dist, { recursive: true });
-try {
-  await build({
-    entryPoints: [join(root, 'src/cli/main.ts')],
-    outfile: aside,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node26',
-    external: ['wasmoon'],
-    legalComments: 'none',
-    minifySyntax: true,
-    minifyWhitespace: true,
-    keepNames: false,
-    logLevel: 'warning',
-  });
-  renameSync(aside, bundle);
-} finally {
-  rmSync(aside, { force: true });
-}
+await replace('lua.wasm', (path) =>
+  copyFileSync(join(dirname(createRequire(import.meta.url).resolve('wasmoon')), 'glue.wasm'), path),
+);
+const blob = `lunagate-${process.arch}.blob`;
+await replace(blob, snapshot);
+// Last, for its time is what the launcher compares with the sources.
+await replace('lunagate.mjs', (path) =>
+  build({ ...common, entryPoints: [join(root, 'src/cli/main.ts')], outfile: path, format: 'esm' }),
+);

@@ -43,26 +43,35 @@ function loadAddon(): Koffi {
   return module.exports as Koffi;
 }
 
-const koffi = loadAddon();
-const stubType = koffi.proto('void LunagateStub(void)');
+/** Loaded at first use: what only prints help needs none of it, and a start-up snapshot could not hold it. */
+let addon: { koffi: Koffi; stubType: unknown } | undefined;
+
+function ffi(): { koffi: Koffi; stubType: unknown } {
+  if (addon === undefined) {
+    const koffi = loadAddon();
+    addon = { koffi, stubType: koffi.proto('void LunagateStub(void)') };
+  }
+  return addon;
+}
 
 /** A JavaScript function that calls the machine code at `address`, which takes and returns nothing. 20 ns a call. */
 export function nativeFunction(address: number): () => void {
+  const { koffi, stubType } = ffi();
   return koffi.decode(BigInt(address), stubType) as () => void;
 }
 
 /** Native memory as an ArrayBuffer. At most one view of any address may be alive. */
 export function viewNative(address: number, length: number): ArrayBuffer {
-  return koffi.view(BigInt(address), length);
+  return ffi().koffi.view(BigInt(address), length);
 }
 
 /** Host address of the first byte of a buffer that does not move (WebAssembly memory, or one of `viewNative`). */
 export function addressOf(buffer: ArrayBufferLike): number {
-  return Number(koffi.address(buffer));
+  return Number(ffi().koffi.address(buffer));
 }
 
 /** One system call through libc, for the time before our own stub exists. Negative: −errno unknown, as −1. */
 export function bootstrapSyscall(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
-  const libc = koffi.load(null).func('long syscall(long, long, long, long, long, long, long)');
+  const libc = ffi().koffi.load(null).func('long syscall(long, long, long, long, long, long, long)');
   return Number(libc(nr, a0, a1, a2, a3, a4, a5));
 }

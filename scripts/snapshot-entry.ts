@@ -1,0 +1,23 @@
+/**
+ * Entry of the start-up snapshot: the same wiring as src/cli/main.ts, with every module loaded before the snapshot is
+ * taken, so that starting reads a heap instead of running 800 KB of JavaScript.
+ */
+
+import { pathToFileURL } from 'node:url';
+import { startupSnapshot } from 'node:v8';
+import { main, print } from '../src/cli/cli.ts';
+import { readInvocation } from '../src/cli/invocation.ts';
+import { syscallHelp } from '../src/cli/syscall-help.ts';
+import { run } from '../src/emulator.ts';
+import { syscalls } from '../src/syscalls/table.ts';
+
+async function start(): Promise<void> {
+  const status = await main(readInvocation(), { run, syscallHelp: async () => syscallHelp(syscalls, 'x86_64'), print });
+  process.exit(status);
+}
+
+startupSnapshot.setDeserializeMainFunction(() => {
+  // The launcher names the bundle as the main script, so that files beside it are found.
+  Object.assign(globalThis, { lunagateUrl: pathToFileURL(process.argv[1] as string).href });
+  void start();
+});
