@@ -193,8 +193,12 @@ export function limit(value: bigint): string {
   return String(value);
 }
 
+/** The kernel's largest NR_CPUS. */
+const MOST_CPUS = 8192;
+
 /** CPU numbers of an affinity mask. */
-export function cpuSet(bytes: Uint8Array): string {
+export function cpuSet(mask: Uint8Array): string {
+  const bytes = mask.subarray(0, MOST_CPUS / 8);
   const list: number[] = [];
   for (let i = 0; i < bytes.length * 8; i++) if (((bytes[i >> 3] as number) >> (i & 7)) & 1) list.push(i);
   return `[${list.join(' ')}]`;

@@ -10,6 +10,8 @@ import type { Syscall } from '../syscalls/declare.ts';
 /** Ready text, or what to print once the result is there. */
 export type Text = string | (() => string);
 
+const LONGEST = 1 << 20;
+
 export class Call {
   readonly memory: GuestMemory;
   readonly frame: SyscallFrame;
@@ -46,6 +48,8 @@ export class Call {
 
   /** Bytes at a guest address; undefined where they cannot all be read. */
   bytes(addr: number, length: number): Uint8Array | undefined {
+    // Lengths are the guest's: any value may come, and no line needs a megabyte.
+    if (!(length >= 0 && length <= LONGEST)) return undefined;
     try {
       return this.memory.read(addr, length);
     } catch (error) {

@@ -16,6 +16,7 @@ import { type Host, type SyscallFrame, Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { full, hex, type Syscall, syscall } from '../syscalls/declare.ts';
 import { syscallByNumber } from '../syscalls/table.ts';
+import { sigset } from './basics.ts';
 import { Call, viewOf } from './call.ts';
 import { type Entry, enter, leave, leaveNever, unknownEntry } from './line.ts';
 import { siginfo } from './signal-info.ts';
@@ -86,19 +87,21 @@ export class Strace implements Interceptor {
     try {
       result = next(frame);
     } catch (error) {
-      // exec and sigreturn have succeeded; a thread's exit has no result.
-      if (error instanceof Unwind) {
-        this.#write(
-          task,
-          error.reason === 'thread-exit' ? leaveNever(entry) : leave(call, entry, this.#mark(frame.nr)),
-        );
-      }
+      if (error instanceof Unwind) this.#write(task, this.#unwound(task, call, entry, error.reason));
       throw error;
     }
     call.result = result;
     if (SPAWNS.has(entry.name) && result > 0n) this.#several = true;
     this.#write(task, leave(call, entry, this.#mark(frame.nr)));
     return result;
+  }
+
+  /** The line of a call that does not come back to where it was made. */
+  #unwound(task: Task, call: Call, entry: Entry, reason: Unwind['reason']): string {
+    // exec has succeeded. After sigreturn the registers are what they were: there is no result to tell.
+    if (reason === 'exec') return leave(call, entry, this.#mark(call.frame.nr));
+    if (reason === 'thread-exit') return leaveNever(entry);
+    return leaveNever({ name: entry.name, args: [`{mask=${sigset(task.process.signals.of(task).mask)}}`] });
   }
 
   #mark(nr: number): string {

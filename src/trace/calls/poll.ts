@@ -1,7 +1,7 @@
 /** select, poll, epoll: what became ready is told after the result. */
 
 import { address, type Call, i32, type Text, u16 } from '../call.ts';
-import { array, fdSet, sigsetAt, timespec, timeval } from '../basics.ts';
+import { ARRAY_LIMIT, array, fdSet, sigsetAt, timespec, timeval } from '../basics.ts';
 import { flagsText } from '../constants.ts';
 import { structPrinter } from '../structures.ts';
 import type { CallPrinters } from './table.ts';
@@ -13,9 +13,16 @@ function pollFds(call: Call): Text {
   });
 }
 
+/** Looked through for those that are ready. */
+const MOST_DESCRIPTORS = 1 << 16;
+
 function pollReady(call: Call): string[] {
   const list: string[] = [];
-  for (let i = 0; i < call.uint(1); i++) {
+  for (let i = 0; i < Math.min(call.uint(1), MOST_DESCRIPTORS) && list.length < Number(call.result); i++) {
+    if (list.length === ARRAY_LIMIT) {
+      list.push('...');
+      break;
+    }
     const v = call.view(call.at(0) + 8 * i, 8);
     if (v === undefined) break;
     const events = u16(v, 6);

@@ -2,6 +2,7 @@
 
 import { errnoName } from '../../abi/errno.ts';
 import { address, bytesOf, type Call, i32, type Text, u32, untilNul } from '../call.ts';
+import { ARRAY_LIMIT } from '../basics.ts';
 import { choiceName, choiceText, flagsText } from '../constants.ts';
 import { quoteCut, STRING_LIMIT } from '../quote.ts';
 import { messageHeader, sockaddr } from '../sockets.ts';
@@ -114,6 +115,10 @@ function messages(call: Call, count: number, receiving: boolean): string {
   if (addr === 0) return 'NULL';
   const parts: string[] = [];
   for (let i = 0; i < count; i++) {
+    if (i >= ARRAY_LIMIT) {
+      parts.push('...');
+      break;
+    }
     const length = call.view(addr + i * MESSAGE + 56, 4)?.getUint32(0, true);
     if (length === undefined) return parts.length === 0 ? address(addr) : `[${parts.join(', ')}, ...]`;
     const header = messageHeader(call, addr + i * MESSAGE, receiving ? length : undefined);
