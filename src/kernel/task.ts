@@ -7,6 +7,9 @@ import type { FdTable } from './fd-table.ts';
 import { type Arg, type GuestAddr, type GuestCpu, type GuestMemory, type Host, type HostAddr, SyscallFrame } from './ports.ts';
 import type { Process } from './process.ts';
 
+/** End of what a 64-bit process can address (four-level page tables). */
+const USER_END = 2 ** 47;
+
 export class Task {
   readonly process: Process;
   readonly cpu: GuestCpu;
@@ -52,8 +55,16 @@ export class Task {
    */
   pointer(addr: GuestAddr, length: number): HostAddr {
     if (addr === 0) return 0;
-    if (addr + length <= this.#size) return this.#base + addr;
-    return this.#base + 64 + (addr & 63);
+    if (addr + length <= this.#size && addr < this.#size) return this.#base + addr;
+    return this.bad(addr);
+  }
+
+  /**
+   * A host address that is never accessible, with the alignment of `addr`: in the guest's page zero, or in the
+   * kernel's half where the guest's is (the kernel refuses those even if it would not touch the memory).
+   */
+  bad(addr: GuestAddr): HostAddr {
+    return (addr >= USER_END ? -4096 : this.#base + 64) + (addr & 63);
   }
 
   /**
@@ -62,7 +73,7 @@ export class Task {
    */
   room(addr: GuestAddr, length: number): number {
     if (length >= 2 ** 63) return -1;
-    if (length >= 2 ** 47) return 2 ** 50;
+    if (length >= USER_END) return 2 ** 50;
     return addr < this.#size ? Math.min(length, this.#size - addr) : length;
   }
 

@@ -314,23 +314,30 @@ function forwarder(name: string, args: readonly SyscallArg[]): Handler {
   const counts = args.map(({ type }) => args.findIndex((a) => a.name === type.count));
   return (task, frame) => {
     const host: Arg[] = [];
+    for (let k = 0; k < args.length; k++) host.push(forwarded(task, frame, (args[k] as SyscallArg).type, k));
     for (let k = 0; k < args.length; k++) {
       const { type } = args[k] as SyscallArg;
-      if (type.kind === 'fd' || type.kind === 'dirfd') {
-        const guest = frame.i32[2 * k] as number;
-        // Negative numbers (AT_FDCWD, −1) mean the same to the host.
-        host.push(guest < 0 ? guest : task.fds.host(guest));
-      } else if (type.pointer) {
-        host.push(task.pointer(frame.unsigned(k), extent(task, frame, type, counts[k] as number)));
-      } else {
-        host.push(asExact(frame, k));
-      }
+      if (!type.pointer) continue;
+      const address = frame.unsigned(k);
+      const count = counts[k] as number;
+      if (type.kind === 'buffer' && count >= 0 && !type.countIsPointer) {
+        // A length that leaves the guest's space is cut there: the kernel stops at the first bad page.
+        const asked = Number((args[count] as SyscallArg).type.decode(frame, count));
+        const room = task.room(address, asked);
+        host[count] = room;
+        host[k] = task.pointer(address, Math.max(0, room));
+      } else host[k] = task.pointer(address, extent(task, frame, type, count));
     }
     return task.call(name, ...host);
   };
 }
 
-/** How many bytes a forwarded pointer reaches over. */
+/** A plain value as the host gets it; pointers are set afterwards. */
+function forwarded(task: Task, frame: SyscallFrame, type: ValueType, k: number): Arg {
+  return type.kind === 'fd' || type.kind === 'dirfd' ? task.hostFd(frame.i32[2 * k] as number) : asExact(frame, k);
+}
+
+/** How many bytes a forwarded pointer to anything but a buffer reaches over. */
 function extent(task: Task, frame: SyscallFrame, type: ValueType, count: number): number {
   if (count < 0) return Math.max(1, type.size * Math.max(1, type.elements));
   if (type.countIsPointer) {

@@ -2,11 +2,10 @@
  * Directories and names: getdents, chdir, mkdir, unlink, rename, link, symlink, readlink, mknod, umask, chroot.
  */
 
-import { errno } from '../abi/errno.ts';
 import type { GuestAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
-import { bytesOut, dev, dirfd, fd, flags, forward, full, int, mode, path, byteCount, string, syscall, uint } from './declare.ts';
-import { isOnProc, locate, locateText, ownEntry, reach, readPath } from './paths.ts';
+import { bytesOut, dev, dirfd, fd, flags, forward, full, int, mode, path, byteCount, size, string, syscall, uint } from './declare.ts';
+import { copyString, isOnProc, locate, ownEntry, PATH_MAX, reach } from './paths.ts';
 import { linkTarget } from './proc-view.ts';
 import { AT_FDCWD, procFile, readListing } from './special-files.ts';
 
@@ -59,22 +58,20 @@ function linkAt(task: Task, fromAt: number, from: GuestAddr, toAt: number, to: G
 }
 
 function symlinkAt(task: Task, content: GuestAddr, at: number, name: GuestAddr): number {
-  const target = task.cstring(Buffer.from(readPath(task, content), 'latin1'));
+  const target = copyString(task, content, PATH_MAX);
   const where = locate(task, at, name, { follow: false });
   return task.call('symlinkat', target, where.dirfd, where.path);
 }
 
 function readlinkAt(task: Task, at: number, name: GuestAddr, buf: GuestAddr, room: number): number {
-  if (room <= 0) return -errno.EINVAL;
-  const text = readPath(task, name);
-  const where = locateText(task, at, text, { follow: false, sysroot: true });
+  const where = locate(task, at, name, { follow: false, sysroot: true });
   let node = where.node;
-  if (text === '' && at >= 0) {
+  if (where.text === '' && at >= 0) {
     const special = procFile(task, at);
     if (special !== undefined) node = ownEntry(task, special.path) ?? undefined;
   }
   const target = node === undefined ? undefined : linkTarget(task, node);
-  if (target === undefined) return task.call('readlinkat', where.dirfd, where.path, task.pointer(buf, room), room);
+  if (target === undefined || room <= 0) return task.call('readlinkat', where.dirfd, where.path, task.pointer(buf, Math.max(room, 0)), room);
   const shown = Buffer.from(target, 'utf8').subarray(0, room);
   task.memory.write(buf, shown);
   return shown.length;
@@ -98,7 +95,7 @@ export const directorySyscalls = [
   }),
   syscall({
     name: 'getcwd', nr: { x86_64: 79, aarch64: 17 }, class: ['file'],
-    args: { buf: bytesOut('size'), size: uint }, ret: byteCount, support: full, run: forward,
+    args: { buf: bytesOut('size'), size }, ret: byteCount, support: full, run: forward,
   }),
   syscall({
     name: 'chdir', nr: { x86_64: 80, aarch64: 49 }, class: ['file'], args: { path }, support: full,

@@ -7,6 +7,7 @@ import { errno } from '../abi/errno.ts';
 import type { Arg, GuestAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { array, choice, fd, flags, full, long, string, syscall, uint } from './declare.ts';
+import { copyString } from './paths.ts';
 
 const O_CLOEXEC = 0o2000000;
 const MFD_CLOEXEC = 1;
@@ -120,7 +121,8 @@ function fcntl(task: Task, guestFd: number, command: number, value: Arg, pointer
   }
   if (valueCommands.has(command)) return task.call('fcntl', task.hostFd(guestFd), command, value);
   const length = pointerCommands[command];
-  if (length === undefined) return -errno.EINVAL;
+  // The host kernel knows what it thinks of an unknown command (EINVAL, or EBADF on O_PATH).
+  if (length === undefined) return task.call('fcntl', task.hostFd(guestFd), command, 0);
   return task.call('fcntl', task.hostFd(guestFd), command, task.pointer(pointer, length));
 }
 
@@ -183,8 +185,7 @@ export const fdSyscalls = [
     name: 'memfd_create', nr: { x86_64: 319, aarch64: 279 }, class: ['desc'],
     args: { name: string, flags: flags('memfd_create') }, ret: fd, support: full,
     run: (task, { name, flags }) => {
-      const { bytes } = task.memory.readCString(name, 256);
-      const own = task.cstring(bytes);
+      const own = name === 0 ? task.bad(0) : copyString(task, name, 256);
       return task.fds.open(
         () => task.call('memfd_create', own, (flags | MFD_CLOEXEC) >>> 0),
         (flags & MFD_CLOEXEC) !== 0,

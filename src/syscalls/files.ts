@@ -34,11 +34,9 @@ function transfer(task: Task, name: string, guestFd: number, buf: GuestAddr, cou
 function transferVector(
   task: Task, name: string, guestFd: number, iov: GuestAddr, count: number, at: Arg | undefined, ...rest: Arg[]
 ): number {
-  if (!task.fds.has(guestFd)) return -errno.EBADF;
   const segments = readIovecs(task, iov, count);
-  if (typeof segments === 'number') return segments;
   const special = task.fds.special(guestFd);
-  if (special !== undefined) {
+  if (special !== undefined && segments !== undefined) {
     const only = segments.find((s) => s.length !== 0);
     if (special.kind === 'fanotify') {
       // One event or answer at a time, as the kernel takes them.
@@ -47,12 +45,18 @@ function transferVector(
     const done = transferSpecial(task, guestFd, segments, at, name.includes('write'));
     if (done !== undefined) return done;
   }
-  return task.call(name, task.hostFd(guestFd), hostIovecs(task, segments), segments.length, ...rest);
+  return task.call(name, task.hostFd(guestFd), hostIovecs(task, segments), count, ...rest);
 }
 
 /** Memory windows (/proc/self/mem) would let the kernel copy beyond the guest's space: it refuses splice there too. */
 function isWindow(task: Task, guestFd: number): boolean {
   return task.fds.special(guestFd)?.kind === 'window';
+}
+
+/** `refresh` for calls that take a pointer to the offset. */
+function refreshAt(task: Task, guestFd: number, pointerToOffset: GuestAddr): void {
+  if (task.fds.special(guestFd)?.kind !== 'text') return;
+  refresh(task, guestFd, pointerToOffset === 0 ? undefined : task.memory.u64(pointerToOffset));
 }
 
 /** A negative offset of preadv2/pwritev2 that means "at the file's position". */
@@ -131,7 +135,7 @@ export const fileSyscalls = [
     args: { out_fd: fd, in_fd: fd, offset: structInOut('loff_t', 8), count: size }, ret: byteCount, support: full,
     run: (task, { out_fd, in_fd, offset, count }) => {
       if (isWindow(task, in_fd) || isWindow(task, out_fd)) return -errno.EINVAL;
-      refresh(task, in_fd, offset === 0 ? undefined : task.memory.u64(offset));
+      refreshAt(task, in_fd, offset);
       return task.call('sendfile', task.hostFd(out_fd), task.hostFd(in_fd), task.pointer(offset, 8), exactSize(count));
     },
   }),
@@ -161,7 +165,7 @@ export const fileSyscalls = [
     ret: byteCount, support: full,
     run: (task, { fd_in, off_in, fd_out, off_out, len, flags }) => {
       if (isWindow(task, fd_in) || isWindow(task, fd_out)) return -errno.EINVAL;
-      refresh(task, fd_in, off_in === 0 ? undefined : task.memory.u64(off_in));
+      refreshAt(task, fd_in, off_in);
       return task.call(
         'splice', task.hostFd(fd_in), task.pointer(off_in, 8), task.hostFd(fd_out), task.pointer(off_out, 8),
         exactSize(len), flags,
@@ -176,9 +180,8 @@ export const fileSyscalls = [
     name: 'vmsplice', nr: { x86_64: 278, aarch64: 75 }, class: ['desc', 'blocks'],
     args: { fd, iov: iovec('nr_segs', 'in'), nr_segs: size, flags: flags('splice') }, ret: byteCount, support: full,
     run: (task, { fd, iov, nr_segs, flags }) => {
-      if (!task.fds.has(fd)) return -errno.EBADF;
       const vector = translateIovecs(task, iov, Math.min(nr_segs, 0x7fffffff));
-      return vector < 0 ? vector : task.call('vmsplice', task.hostFd(fd), vector, nr_segs, flags);
+      return task.call('vmsplice', task.hostFd(fd), vector, exactSize(nr_segs), flags);
     },
   }),
   syscall({

@@ -2,7 +2,6 @@
  * Translation of struct iovec arrays: the guest's array becomes a private one with host addresses, read once.
  */
 
-import { errno } from '../abi/errno.ts';
 import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 
@@ -15,12 +14,16 @@ export interface Segment {
   readonly length: number;
 }
 
-/** The guest's array. @throws GuestFault; returns −EINVAL for a count the kernel refuses. */
-export function readIovecs(task: Task, iov: GuestAddr, count: number): Segment[] | number {
-  if (count < 0 || count > MAX_IOVECS) return -errno.EINVAL;
+/**
+ * The guest's array; undefined if the kernel will refuse the count or cannot read the array, which is then for it to
+ * say, in its own order of checks.
+ */
+export function readIovecs(task: Task, iov: GuestAddr, count: number): Segment[] | undefined {
+  if (count < 0 || count > MAX_IOVECS) return undefined;
   const segments: Segment[] = [];
   if (count === 0) return segments;
-  const raw = task.memory.read(iov, count * 16);
+  const raw = task.memory.readPartial(iov, count * 16);
+  if (raw.length < count * 16) return undefined;
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
   for (let k = 0; k < count; k++) {
     const base = Number(view.getBigUint64(16 * k, true));
@@ -30,7 +33,8 @@ export function readIovecs(task: Task, iov: GuestAddr, count: number): Segment[]
 }
 
 /** Lay segments out for the host kernel in private memory; returns the array's host address. */
-export function hostIovecs(task: Task, segments: readonly Segment[]): HostAddr {
+export function hostIovecs(task: Task, segments: readonly Segment[] | undefined): HostAddr {
+  if (segments === undefined) return task.bad(0);
   const { at, address } = task.scratch(Math.max(16, segments.length * 16));
   const { view } = task.host.scratch;
   segments.forEach(({ base, length }, k) => {
@@ -40,8 +44,7 @@ export function hostIovecs(task: Task, segments: readonly Segment[]): HostAddr {
   return address;
 }
 
-/** Both in one. Host address of the private array, or −EINVAL. */
+/** Both in one: host address of the private array. */
 export function translateIovecs(task: Task, iov: GuestAddr, count: number): HostAddr {
-  const segments = readIovecs(task, iov, count);
-  return typeof segments === 'number' ? segments : hostIovecs(task, segments);
+  return hostIovecs(task, readIovecs(task, iov, count));
 }

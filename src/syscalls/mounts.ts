@@ -8,7 +8,7 @@ import type { Task } from '../kernel/task.ts';
 import {
   choice, dirfd, fd, flags, flags64, full, hex, int, partial, path, pointer, size, string, struct, syscall,
 } from './declare.ts';
-import { locate, readPath, reach } from './paths.ts';
+import { copyString, locate, reach } from './paths.ts';
 import { AT_FDCWD } from './special-files.ts';
 
 const PAGE = 4096;
@@ -25,7 +25,7 @@ const FSCONFIG_SET_FD = 5;
 const Q_QUOTAON = 0x800002;
 
 function text(task: Task, addr: GuestAddr): number {
-  return addr === 0 ? 0 : task.cstring(Buffer.from(readPath(task, addr), 'latin1'));
+  return copyString(task, addr, PAGE);
 }
 
 function here(task: Task, addr: GuestAddr, follow = true): number {

@@ -7,7 +7,7 @@ import type { GuestAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { dirfd, fd, flags, full, mode, path, size, struct, syscall } from './declare.ts';
 import {
-  hostPathOf, hostPathOfFd, isOnProc, type Located, locate, locateText, ownEntry, type ProcNode, readPath,
+  copyString, hostPathOf, hostPathOfFd, isOnProc, type Located, locate, locateText, ownEntry, PATH_MAX, type ProcNode,
 } from './paths.ts';
 import { openedAs } from './proc-view.ts';
 import { AT_FDCWD, openInProc, type ProcFile, procFile, refill } from './special-files.ts';
@@ -166,7 +166,7 @@ export const openSyscalls = [
       const located: Located =
         resolve === 0
           ? locate(task, dirfd, path, { follow: followsLast(openFlags), sysroot: true })
-          : { dirfd: task.hostFd(dirfd), path: task.cstring(Buffer.from(readPath(task, path), 'latin1')), text: '', node: undefined };
+          : { dirfd: task.hostFd(dirfd), path: copyString(task, path, PATH_MAX), text: '', node: undefined };
       const own = task.scratch(openHowSize);
       const structure = task.host.scratch.bytes;
       return enter(task, openFlags, () => {

@@ -8,7 +8,7 @@
  */
 
 import { errno } from '../abi/errno.ts';
-import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
+import { type GuestAddr, GuestFault, type HostAddr } from '../kernel/ports.ts';
 import { fail } from '../kernel/syscall-error.ts';
 import type { Task } from '../kernel/task.ts';
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, procFile } from './special-files.ts';
@@ -51,6 +51,27 @@ export interface LocateOptions {
   readonly thorough?: boolean;
 }
 
+/** Bytes of a guest string, at most `max`; undefined if it cannot be read. */
+function stringBytes(task: Task, addr: GuestAddr, max: number): Uint8Array | undefined {
+  try {
+    return task.memory.readCString(addr, max).bytes;
+  } catch (error) {
+    if (error instanceof GuestFault) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Private copy of a guest string; its host address. NULL stays NULL, and a string that cannot be read becomes an
+ * address that cannot, so that the host kernel answers EFAULT in its own order of checks. A string longer than `max`
+ * is cut there, which is long enough for the kernel to see that it is too long.
+ */
+export function copyString(task: Task, addr: GuestAddr, max: number): HostAddr {
+  if (addr === 0) return 0;
+  const bytes = stringBytes(task, addr, max);
+  return bytes === undefined ? task.bad(addr) : task.cstring(bytes);
+}
+
 /** Copy a path string in. @throws SyscallError ENAMETOOLONG, GuestFault. */
 export function readPath(task: Task, addr: GuestAddr): string {
   const { bytes, terminated } = task.memory.readCString(addr, PATH_MAX);
@@ -69,10 +90,13 @@ function hostString(task: Task, text: string): HostAddr {
 /** Text that may lead into /proc/self or /dev/fd: everything else takes the short way. */
 const suspicious = /proc|(?:^|\/)(?:fd|std(?:in|out|err))(?:\/|$)/;
 
-/** Find what the guest means by (dirfd, path). NULL is passed on for the kernel to judge. */
+/** Find what the guest means by (dirfd, path). */
 export function locate(task: Task, dirfd: number, addr: GuestAddr, options: LocateOptions = {}): Located {
-  if (addr === 0) return { dirfd: task.hostFd(dirfd), path: 0, text: '', node: undefined };
-  return locateText(task, dirfd, readPath(task, addr), options);
+  const bytes = addr === 0 ? undefined : stringBytes(task, addr, PATH_MAX);
+  if (bytes !== undefined && bytes.length < PATH_MAX) return locateText(task, dirfd, latin1(bytes), options);
+  // NULL, unreadable or too long: the host kernel says so, after the checks that come first.
+  const path = addr === 0 ? 0 : bytes === undefined ? task.bad(addr) : task.cstring(bytes);
+  return { dirfd: task.hostFd(dirfd), path, text: '', node: undefined };
 }
 
 export function locateText(task: Task, dirfd: number, text: string, options: LocateOptions = {}): Located {
@@ -107,7 +131,7 @@ export function locateToChange(task: Task, addr: GuestAddr): HostAddr {
  * where it lies below a descriptor).
  */
 export function reach(task: Task, located: Located): HostAddr {
-  if (located.dirfd === AT_FDCWD || located.path === 0) return located.path;
+  if (located.dirfd === AT_FDCWD || located.path === 0 || located.text === '') return located.path;
   const at = located.path - task.host.scratch.address;
   const end = task.host.scratch.bytes.indexOf(0, at);
   const text = latin1(task.host.scratch.bytes.subarray(at, end));
@@ -181,12 +205,12 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
     const node = ownEntry(task, candidate);
     if (node !== undefined) {
       touched = true;
-      if (node === null) fail('ENOENT');
+      if (node === null) return nowhere(task, text, last ? '' : '/-');
       const magic = node.fd !== undefined && node.entry === `fd/${node.fd}` ? 'descriptor' : node.entry;
       if (magic === 'descriptor' || magic === 'exe' || magic === 'cwd' || magic === 'root') {
         if (last) return ended(task, text, node, follow);
         // Through the link: from a descriptor, or on from the directory it names.
-        if (++links > MAX_LINKS) fail('ELOOP');
+        if (++links > MAX_LINKS) return undefined;
         if (magic === 'root') {
           current = [];
           continue;
@@ -198,7 +222,7 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
           continue;
         }
         const from = magic === 'descriptor' ? task.hostFd(node.fd as number) : AT_FDCWD;
-        if (magic === 'exe') fail('ENOTDIR');
+        if (magic === 'exe') return ended(task, text, node, true, '/');
         const path = rest.length === 0 ? './' : rest.join('/') + (mustBeDirectory ? '/' : '');
         return { dirfd: from, path: hostString(task, path), text, node: undefined };
       }
@@ -208,7 +232,7 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
         : candidate === '/proc/thread-self' ? `${task.process.pid}/task/${task.tid}`
         : readLink(task, candidate);
       if (target !== undefined) {
-        if (++links > MAX_LINKS) fail('ELOOP');
+        if (++links > MAX_LINKS) return undefined;
         if (target.startsWith('/')) current = [];
         rest.unshift(...target.split('/').filter((c) => c !== '' && c !== '.'));
         continue;
@@ -217,12 +241,17 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
     current.push(component);
   }
   const node = touched ? ownEntry(task, joined(current)) : undefined;
-  if (node === null) fail('ENOENT');
+  if (node === null) return nowhere(task, text);
   if (node === undefined) {
     // In and out again (/proc/self/../x) or through a link in it: the path found is the plain one.
     return touched ? { dirfd: AT_FDCWD, path: hostString(task, joined(current)), text, node: undefined } : undefined;
   }
-  return ended(task, text, node, follow);
+  return ended(task, text, node, follow, mustBeDirectory ? '/' : '');
+}
+
+/** What the guest must not see is not there, for the host kernel to say after the checks that come first. */
+function nowhere(task: Task, text: string, below = ''): Located {
+  return { dirfd: AT_FDCWD, path: hostString(task, `/proc/self/fd/-${below}`), text, node: undefined };
 }
 
 function joined(components: readonly string[]): string {
@@ -230,8 +259,8 @@ function joined(components: readonly string[]): string {
 }
 
 /** The end of a walk in an own entry: which host path stands for it. */
-function ended(task: Task, text: string, node: ProcNode, follow: boolean): Located {
-  return { dirfd: AT_FDCWD, path: hostString(task, hostPathOf(task, node, follow)), text, node };
+function ended(task: Task, text: string, node: ProcNode, follow: boolean, tail = ''): Located {
+  return { dirfd: AT_FDCWD, path: hostString(task, hostPathOf(task, node, follow) + tail), text, node };
 }
 
 /** The host path that behaves (for stat, access, xattr, …) as the guest's node. */

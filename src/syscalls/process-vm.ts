@@ -3,18 +3,17 @@
  * in another process the addresses are that process's own.
  */
 
-import { errno } from '../abi/errno.ts';
 import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { byteCount, iovec, partial, pid, syscall, ulong } from './declare.ts';
-import { hostIovecs, MAX_IOVECS, readIovecs } from './iovecs.ts';
+import { exactSize } from './files.ts';
+import { MAX_IOVECS, translateIovecs } from './iovecs.ts';
 
 /** The remote array as the host is to get it: translated for this process, as it stands for another. */
 function remote(task: Task, own: boolean, iov: GuestAddr, count: number): HostAddr {
-  const segments = readIovecs(task, iov, count);
-  if (typeof segments === 'number') return segments;
-  if (own) return hostIovecs(task, segments);
-  const raw = task.memory.read(iov, count * 16);
+  if (own) return translateIovecs(task, iov, count);
+  const raw = count > MAX_IOVECS ? new Uint8Array(0) : task.memory.readPartial(iov, count * 16);
+  if (raw.length < count * 16) return task.bad(iov);
   const { at, address } = task.scratch(Math.max(16, raw.length));
   task.host.scratch.bytes.set(raw, at);
   return address;
@@ -23,13 +22,10 @@ function remote(task: Task, own: boolean, iov: GuestAddr, count: number): HostAd
 function transfer(
   task: Task, name: string, target: number, local: GuestAddr, locals: number, far: GuestAddr, fars: number, flags: number,
 ): number {
-  if (flags !== 0 || locals > MAX_IOVECS || fars > MAX_IOVECS) return -errno.EINVAL;
   const own = target === task.process.pid || task.process.tasks.has(target);
-  const here = readIovecs(task, local, locals);
-  if (typeof here === 'number') return here;
+  const here = translateIovecs(task, local, locals);
   const there = remote(task, own, far, fars);
-  if (there < 0) return there;
-  return task.call(name, target, hostIovecs(task, here), locals, there, fars, 0);
+  return task.call(name, target, here, exactSize(locals), there, exactSize(fars), exactSize(flags));
 }
 
 const support = partial('the memory of another lunagate process is addressed by its host addresses');

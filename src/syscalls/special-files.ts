@@ -67,7 +67,8 @@ export function procFile(task: Task, fd: number): ProcFile | undefined {
 
 const SEEK_SET = 0;
 const SEEK_CUR = 1;
-const SEEK_END = 2;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
 
 function position(task: Task, fd: number): number {
   return task.call('lseek', task.hostFd(fd), 0, SEEK_CUR);
@@ -163,8 +164,11 @@ export function seekSpecial(task: Task, fd: number, offset: Arg, whence: number)
     return typeof offset === 'bigint' && whence === SEEK_SET ? offset : target;
   }
   if (file?.kind === 'listing') {
+    // The file itself is empty: SEEK_DATA and SEEK_HOLE find nothing, SEEK_END counts from 0.
+    if (whence === SEEK_DATA || whence === SEEK_HOLE) return -errno.ENXIO;
+    if (whence < SEEK_SET || whence > SEEK_HOLE) return -errno.EINVAL;
     const target = Number(offset) + (whence === SEEK_CUR ? file.position : 0);
-    if (whence === SEEK_END || target < 0 || !Number.isSafeInteger(target)) return -errno.EINVAL;
+    if (target < 0 || !Number.isSafeInteger(target)) return -errno.EINVAL;
     file.position = target;
     return target;
   }
@@ -175,6 +179,7 @@ export function seekSpecial(task: Task, fd: number, offset: Arg, whence: number)
 export function readListing(task: Task, file: ListingDirectory, room: number, legacy: boolean): Uint8Array | number {
   const all = file.entries(task);
   if (file.position >= all.length) return 0;
+  if (room > 0x7fffffff) return -errno.EINVAL;
   const out = new Uint8Array(Math.min(room, 65536));
   const view = new DataView(out.buffer);
   const header = legacy ? 18 : 19;

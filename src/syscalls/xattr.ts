@@ -9,7 +9,7 @@ import {
   byteCount, bytesIn, bytesOut, dirfd, fd, flags, full, path, size, string, struct, syscall,
 } from './declare.ts';
 import { exactSize } from './files.ts';
-import { follows, locate, reach } from './paths.ts';
+import { copyString, follows, locate, reach } from './paths.ts';
 import { AT_FDCWD } from './special-files.ts';
 
 /** XATTR_NAME_MAX and one more, so that the host kernel sees names that are too long as such (ERANGE). */
@@ -17,7 +17,7 @@ const NAME_LIMIT = 256;
 const XATTR_ARGS = 16;
 
 function nameOf(task: Task, name: GuestAddr): HostAddr {
-  return name === 0 ? 0 : task.cstring(task.memory.readCString(name, NAME_LIMIT).bytes);
+  return copyString(task, name, NAME_LIMIT);
 }
 
 function at(task: Task, name: GuestAddr, follow: boolean, changes: boolean): HostAddr {
