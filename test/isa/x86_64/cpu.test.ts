@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { X86Cpu } from '../../../src/isa/x86_64/cpu.ts';
 import { STATE } from '../../../src/isa/x86_64/cpu-state.ts';
-import { CpuModel, cpuModel, LEVELS } from '../../../src/isa/x86_64/cpuid.ts';
+import { CpuModel, cpuModel, FEATURES, LEVELS } from '../../../src/isa/x86_64/cpuid.ts';
+import { Decoder } from '../../../src/isa/x86_64/decode.ts';
+import { ENCODINGS } from '../../../src/isa/x86_64/declare.ts';
 import { CC } from '../../../src/isa/x86_64/flags.ts';
+import '../../../src/isa/x86_64/instructions/index.ts';
 import { SyscallFrame } from '../../../src/kernel/ports.ts';
 
 function cpu(): { cpu: X86Cpu; view: DataView } {
@@ -86,4 +89,16 @@ test('CPUID claims exactly the features of the model', () => {
   assert.equal(cpuModel.leaf(0, 0)[0], 13);
   const brand = [2, 3, 4].flatMap((k) => cpuModel.leaf(0x80000000 + k, 0).flatMap((w) => [w & 255, (w >> 8) & 255, (w >> 16) & 255, (w >> 24) & 255]));
   assert.match(String.fromCharCode(...brand), /^lunagate/);
+});
+
+test('every row that asks for a CPU feature names a known one', () => {
+  const unknown = ENCODINGS.filter((row) => row.options.cpuid !== undefined && FEATURES[row.options.cpuid] === undefined);
+  assert.deepEqual(unknown.map((row) => `${row.mnemonic}: ${row.options.cpuid}`), []);
+});
+
+test('a row whose feature is off does not decode: TZCNT is then BSF with an ignored prefix', () => {
+  const bytes = Uint8Array.from([0xf3, 0x0f, 0xbc, 0xc3]);
+  const v2 = new CpuModel(LEVELS['x86-64-v2'] as readonly string[]);
+  assert.equal(new Decoder().decode(bytes, 0, 0)?.enc.mnemonic, 'tzcnt');
+  assert.equal(new Decoder((f) => v2.has(f)).decode(bytes, 0, 0)?.enc.mnemonic, 'bsf');
 });
