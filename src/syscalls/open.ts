@@ -3,7 +3,7 @@
  */
 
 import { errno } from '../abi/errno.ts';
-import type { GuestAddr } from '../kernel/ports.ts';
+import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { dirfd, fd, flags, full, mode, path, size, struct, syscall } from './declare.ts';
 import {
@@ -54,11 +54,11 @@ function carefulOpen(task: Task, located: Located, openFlags: number, permission
 }
 
 function openLocated(task: Task, dirfdOfGuest: number, located: Located, openFlags: number, permissions: number): Opened {
-  if (located.node !== undefined) return openNode(task, located.node, openFlags, permissions);
+  if (located.node !== undefined) return openNode(task, located.node, openFlags, permissions, located.path);
   let hostFd = carefulOpen(task, located, openFlags, permissions);
   if (hostFd === -errno.ELOOP && located.text !== '') {
     const again = locateText(task, dirfdOfGuest, located.text, { follow: followsLast(openFlags), thorough: true });
-    if (again.node !== undefined) return openNode(task, again.node, openFlags, permissions);
+    if (again.node !== undefined) return openNode(task, again.node, openFlags, permissions, again.path);
     hostFd = plainOpen(task, again, openFlags, permissions);
   } else if (hostFd === -errno.ENOSYS || hostFd === -errno.EPERM) {
     hostFd = plainOpen(task, located, openFlags, permissions);
@@ -83,15 +83,15 @@ function followsLast(openFlags: number): boolean {
   return (openFlags & O_NOFOLLOW) === 0 && (openFlags & (O_CREAT | O_EXCL)) !== (O_CREAT | O_EXCL);
 }
 
-/** Open a node of the process's own /proc entry. */
-function openNode(task: Task, node: ProcNode, openFlags: number, permissions: number): Opened {
+/** Open a node of the process's own /proc entry; `path`: the host's, as `locate` made it. */
+function openNode(task: Task, node: ProcNode, openFlags: number, permissions: number, path?: HostAddr): Opened {
   const follow = followsLast(openFlags);
   if (node.fd !== undefined && node.entry === `fd/${node.fd}` && follow) {
     const inner = procFile(task, node.fd);
     const target = inner === undefined ? undefined : ownEntry(task, inner.path);
     if (target !== undefined && target !== null) return openNode(task, target, openFlags, permissions);
   }
-  const host = task.cstring(Buffer.from(hostPathOf(task, node, follow), 'latin1'));
+  const host = path ?? task.cstring(Buffer.from(hostPathOf(task, node, follow), 'latin1'));
   // The host's own entry judges the flags and permissions.
   const hostFd = task.call('openat', AT_FDCWD, host, openFlags | O_CLOEXEC, permissions);
   if (hostFd < 0) return { hostFd };
@@ -170,7 +170,7 @@ export const openSyscalls = [
       const own = task.scratch(openHowSize);
       const structure = task.host.scratch.bytes;
       return enter(task, openFlags, () => {
-        if (located.node !== undefined) return openNode(task, located.node, openFlags, view.getUint32(8, true));
+        if (located.node !== undefined) return openNode(task, located.node, openFlags, view.getUint32(8, true), located.path);
         structure.set(given.subarray(0, openHowSize), own.at);
         const out = task.host.scratch.view;
         out.setUint32(own.at, (openFlags | O_CLOEXEC) >>> 0, true);
