@@ -7,6 +7,7 @@ import { linuxConstants } from './abi/linux.ts';
 import type { RunOptions } from './cli/options.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
 import { createMachine, type Machine } from './host/machine.ts';
+import { Programs } from './emulator/program.ts';
 import { createHookEngine, type HookEngine } from './hooks/engine.ts';
 import { X86Cpu } from './isa/x86_64/cpu.ts';
 import { X86Frontend } from './isa/x86_64/frontend.ts';
@@ -20,21 +21,15 @@ import { Unwind } from './kernel/ports.ts';
 import { Process } from './kernel/process.ts';
 import { Signals } from './kernel/signals.ts';
 import type { Task } from './kernel/task.ts';
-import { chooseLayout } from './loader/layout.ts';
-import { type LoadedImage, loadImage } from './loader/load.ts';
-import { type PreparedExec, prepareExec } from './loader/prepare.ts';
-import type { LoaderIsa } from './loader/types.ts';
 import { dispatch } from './syscalls/dispatch.ts';
+import { deleteTimers } from './syscalls/exec.ts';
 import { spaceLimits } from './syscalls/scheduling.ts';
 import { syscallByNumber, syscallName, syscallNumber, syscalls } from './syscalls/table.ts';
 import { createStrace } from './trace/strace.ts';
 
-const RLIMIT_STACK = 3;
 const SIGSEGV = 11;
 const SEGV_MAPERR = 1;
 const SI_KERNEL = 0x80;
-const GRND_NONBLOCK = 1;
-const INFINITY = 0xffff_ffff_ffff_ffffn;
 
 /** Runs the program. Returns only by an exception before it has started (ExecError, RuleFileError, …). */
 export async function run(options: RunOptions): Promise<never> {
@@ -50,10 +45,8 @@ class Emulator {
   readonly #task: Task;
   readonly #cpu: X86Cpu;
   readonly #jit: Jit;
-  readonly #isa: LoaderIsa;
+  readonly #programs: Programs;
   readonly #pending: Int32Array;
-  #image: LoadedImage | undefined;
-  #prepared: PreparedExec | undefined;
   #hooks: HookEngine | undefined;
   #precise = false;
   #faults = 0;
@@ -65,13 +58,14 @@ class Emulator {
     const { host, guestMemory, space } = machine;
     if (machine.shortage !== undefined && !options.quiet) this.#complain(machine.shortage);
     this.#inherited = readInherited(host, process.env);
-    this.#isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: 2n };
-
     this.#process = new Process(host, guestMemory, space, {
       ...(options.sysroot === undefined ? {} : { sysroot: options.sysroot }),
       descriptors: this.#inherited.descriptors,
       rlimits: this.#inherited.rlimits,
     });
+    const isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: 2n };
+    this.#programs = new Programs(machine, this.#process, isa, options);
+    this.#process.launcher = this.#programs;
     this.#cpu = new X86Cpu(machine.stateMemory.buffer);
     this.#task = this.#process.createTask(this.#cpu);
     const signals = new Signals(this.#process, machine.signals, x86SignalFrames, (nr) => syscallByNumber(nr)?.interrupted === 'restart');
@@ -107,10 +101,8 @@ class Emulator {
   start(): never {
     const { host } = this.#machine;
     const options = this.#options;
-    const prepared = prepareExec(host, this.#isa, host.memorySize, {
-      path: options.program, argv: options.argv, envp: options.envp, stackLimit: this.#stackSize(),
-    });
-    this.#load(prepared);
+    this.#programs.prepareFirst(this.#task);
+    this.#programs.enter(this.#task, this.#cpu);
     if (options.rules.length > 0) this.#startHooks();
     if (options.strace) createStrace({ host, logFile: options.logFile }).attach(this.#process.interceptors);
     this.#process.signals.start(this.#task, this.#inherited.ignoredSignals, this.#inherited.blockedSignals);
@@ -123,59 +115,19 @@ class Emulator {
     }
   }
 
-  #stackSize(): number {
-    if (this.#options.stackSize !== undefined) return this.#options.stackSize;
-    const soft = this.#process.rlimits.get(RLIMIT_STACK)?.[0] ?? INFINITY;
-    return soft === INFINITY ? Number.POSITIVE_INFINITY : Number(soft);
-  }
-
-  #load(prepared: PreparedExec): void {
-    const { host, guestMemory, space } = this.#machine;
-    space.reset();
-    const id = (name: string): number => host.syscall(host.nr[name] as number);
-    let argumentBytes = 0;
-    for (const s of [...prepared.argv, ...prepared.envp]) argumentBytes += s.length + 9;
-    const seed = this.#options.seed;
-    const random = seed === undefined ? (n: number) => this.#random(n) : seeded(seed);
-    const image = loadImage({ space, memory: guestMemory }, prepared, {
-      isa: this.#isa,
-      layout: chooseLayout({ memorySize: host.memorySize, stackSize: this.#stackSize(), argumentBytes, random: seed === undefined ? random : undefined }),
-      credentials: { uid: id('getuid'), euid: id('geteuid'), gid: id('getgid'), egid: id('getegid') },
-      random: random(16),
-    });
-    this.#prepared?.close();
-    this.#prepared = prepared;
-    this.#image = image;
-    this.#process.setImage({ ...image, path: this.#absolute(prepared.main.file.path), hostFd: prepared.main.file.fd });
-    this.#process.comm = image.comm;
-    this.#cpu.reset();
-    this.#cpu.pc = image.entry;
-    this.#cpu.sp = image.sp;
-  }
-
-  /** Name of the program file from the root, links resolved, as /proc/self/exe has it. */
-  #absolute(path: Uint8Array): string {
+  /** The point of no return of execve: nothing of the old program is on the stack any more. */
+  #exec(): void {
+    const task = this.#task;
     const { host } = this.#machine;
-    const mark = host.scratch.mark();
-    const fd = this.#prepared?.main.file.fd ?? -1;
-    const link = Buffer.from(`/proc/self/fd/${fd}\0`);
-    const at = host.scratch.alloc(link.length);
-    host.scratch.bytes.set(link, at);
-    const out = host.scratch.alloc(4096);
-    const n = host.syscall(host.nr['readlink'] as number, host.scratch.address + at, host.scratch.address + out, 4096);
-    const name = n > 0 ? Buffer.from(host.scratch.bytes.subarray(out, out + n)).toString('latin1') : Buffer.from(path).toString('latin1');
-    host.scratch.release(mark);
-    return Buffer.from(name, 'latin1').toString('utf8');
-  }
-
-  #random(count: number): Uint8Array {
-    const { host } = this.#machine;
-    const mark = host.scratch.mark();
-    const at = host.scratch.alloc(count);
-    host.syscall(host.nr['getrandom'] as number, host.scratch.address + at, count, GRND_NONBLOCK);
-    const bytes = host.scratch.bytes.slice(at, at + count);
-    host.scratch.release(mark);
-    return bytes;
+    const { process } = task;
+    this.#hooks?.close();
+    process.signals.exec(task);
+    for (const fd of process.fds.removeCloexec()) host.syscall(host.nr['close'] as number, fd);
+    deleteTimers(task);
+    task.afterExec();
+    this.#jit.invalidateAll();
+    this.#programs.enter(task, this.#cpu);
+    this.#hooks?.afterExec();
   }
 
   #startHooks(): void {
@@ -234,6 +186,7 @@ class Emulator {
   #caught(error: unknown): void {
     // The registers are set: go on there.
     if (error instanceof Unwind && error.reason !== 'thread-exit') {
+      if (error.reason === 'exec') this.#exec();
       if (this.#process.signals.wanted) this.#deliver();
       return;
     }
@@ -260,34 +213,10 @@ class Emulator {
   #reportUndefined(pc: number): void {
     const window = this.#machine.guestMemory.readPartial(pc, 15);
     const bytes = [...window].map((b) => b.toString(16).padStart(2, '0')).join(' ');
-    this.#complain(`invalid or unsupported instruction at 0x${pc.toString(16)}${this.#symbol(pc)}: ${bytes}`);
-  }
-
-  /** ` (name+0x12 in file)` of the nearest symbol below, as far as the program's and its interpreter's tables tell. */
-  #symbol(pc: number): string {
-    for (const m of [this.#image?.main, this.#image?.interpreter]) {
-      if (m === undefined || pc < m.start || pc >= m.end) continue;
-      const s = m.elf.symbolize(pc - m.bias);
-      const file = Buffer.from(m.path).toString();
-      return s === undefined ? ` (in ${file})` : ` (${s.name}+0x${s.offset.toString(16)} in ${file})`;
-    }
-    const mapping = this.#machine.space.find(pc);
-    return mapping === undefined ? '' : ` (in ${JSON.stringify(mapping.name ?? 'anonymous memory')})`;
+    this.#complain(`invalid or unsupported instruction at 0x${pc.toString(16)}${this.#programs.describe(pc)}: ${bytes}`);
   }
 
   #complain(message: string): void {
     this.#machine.host.writeAll(2, Buffer.from(`lunagate: ${message}\n`));
   }
-}
-
-/** Repeatable bytes for -seed (xorshift32). */
-function seeded(seed: number): (count: number) => Uint8Array {
-  let s = (seed ^ 0x9e3779b9) | 1;
-  return (count) =>
-    Uint8Array.from({ length: count }, () => {
-      s ^= s << 13;
-      s ^= s >>> 17;
-      s ^= s << 5;
-      return s & 0xff;
-    });
 }

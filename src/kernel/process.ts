@@ -36,6 +36,29 @@ export interface Image {
   startBrk: GuestAddr;
 }
 
+/** A program as execve found it, before anything of it is read. Strings are bytes. */
+export interface ProgramRequest {
+  /** The name it goes by (AT_EXECFN, and what a `#!` interpreter is given). */
+  readonly path: Uint8Array;
+  /** Host descriptor open for reading; taken over. */
+  readonly hostFd: number;
+  /** `path` goes through a descriptor that closes on exec: a script's interpreter could not open it. */
+  readonly inaccessible: boolean;
+  readonly argv: readonly Uint8Array[];
+  readonly envp: readonly Uint8Array[];
+  /** Name of the process; undefined: the last part of `path`. */
+  readonly comm: Uint8Array | undefined;
+}
+
+/** Replaces the program of a process (emulator/program.ts). */
+export interface ProgramLauncher {
+  /**
+   * −errno while the old program can go on. Otherwise throws Unwind('exec'): once the calling thread's guest code has
+   * been left, the run loop loads what was prepared.
+   */
+  exec(task: Task, request: ProgramRequest): number;
+}
+
 /** What the launcher found on entry and what the command line asks for. */
 export interface ProcessOptions {
   /** -L: prefix tried first for absolute paths; empty: none. */
@@ -69,6 +92,8 @@ export class Process {
   image: Image = emptyImage;
   /** Set by whoever builds the process (kernel/signals.ts). */
   signals!: Signals;
+  /** Set by whoever builds the process. */
+  launcher!: ProgramLauncher;
   /**
    * Host descriptor on /proc (O_PATH), the engine's own: chroot, mounts and unshare of the guest do not take it away.
    * −1 where there is no /proc.

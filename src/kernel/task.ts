@@ -77,6 +77,14 @@ export class Task {
     return addr < this.#size ? Math.min(length, this.#size - addr) : length;
   }
 
+  /** What execve takes from the thread that goes on. */
+  afterExec(): void {
+    this.clearChildTid = 0;
+    this.robustList = 0;
+    this.robustListLength = 0;
+    this.interruptedNr = -1;
+  }
+
   /** Host descriptor; negative numbers (AT_FDCWD) unchanged; one that is surely closed if the guest has none. */
   hostFd(fd: number): number {
     return fd < 0 ? fd : this.fds.host(fd);

@@ -7,9 +7,10 @@ import { cloneFlags } from '../abi/constants/process.ts';
 import { Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import {
-  bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal, size, stringList,
+  bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal, size,
   struct, structInOut, structOut, syscall, uint, ulong,
 } from './declare.ts';
+import { execSyscalls } from './exec.ts';
 
 const later = none('one process of one thread so far: new processes and threads come with a later release');
 const { CLONE_FILES, CLONE_VM, CLONE_SIGHAND, CLONE_THREAD } = cloneFlags.values;
@@ -25,16 +26,7 @@ export const processSyscalls = [
   syscall({ name: 'clone3', nr: { x86_64: 435, aarch64: 435 }, class: ['process'], args: { uargs: structInOut('clone_args', 88), size }, ret: pid, support: later }),
   syscall({ name: 'fork', nr: { x86_64: 57 }, class: ['process'], args: {}, ret: pid, support: later }),
   syscall({ name: 'vfork', nr: { x86_64: 58 }, class: ['process'], args: {}, ret: pid, support: later }),
-  syscall({
-    name: 'execve', nr: { x86_64: 59, aarch64: 221 }, class: ['process', 'file'],
-    args: { filename: path, argv: stringList, envp: stringList },
-    support: none('replacing the program comes with a later release'),
-  }),
-  syscall({
-    name: 'execveat', nr: { x86_64: 322, aarch64: 281 }, class: ['process', 'desc', 'file'],
-    args: { fd, filename: path, argv: stringList, envp: stringList, flags: flags('at') },
-    support: none('replacing the program comes with a later release'),
-  }),
+  ...execSyscalls,
 
   syscall({
     name: 'exit', nr: { x86_64: 60, aarch64: 93 }, class: ['process'], args: { error_code: int }, support: full,
