@@ -228,6 +228,11 @@ export class Builder implements Numeric {
     this.#known[v.index] = value;
     return value;
   }
+  /** The value `v` is known to hold here without looking, or undefined. */
+  known(v: Var): Value | undefined {
+    const known = this.#known[v.index] as number;
+    return known >= 0 ? (known as Value) : undefined;
+  }
   set(v: Var, value: Value): void {
     if (this.#known[v.index] === value) return;
     this.#push(OP.set, v.index, value, -1);
@@ -291,6 +296,10 @@ export class Builder implements Numeric {
   atomicCmpxchg(size: 1 | 2 | 4 | 8, addr: Value, expected: Value, replacement: Value): Value {
     this.args.push(expected, replacement);
     return this.#push(OP.atomicCmpxchg, addr, this.args.length - 2, size);
+  }
+  /** Writes nothing, but faults before anything after it if one of `size` ≤ 4096 bytes at `addr` cannot be written. */
+  probeWrite(addr: Value, size: number): void {
+    this.#push(OP.probeWrite, addr, -1, size);
   }
   fence(): void {
     this.#push(OP.fence, -1, -1, -1);

@@ -71,7 +71,7 @@ const SIZE: Record<Type, number> = { i32: 4, i64: 8, f32: 4, f64: 8, v128: 16 };
 
 const leb = (n: number): number[] => (n < 128 ? [n] : [(n & 127) | 128, ...leb(n >>> 7)]);
 const section = (id: number, content: number[]): number[] => [id, ...leb(content.length), ...content];
-const opcode = (id: number): number[] => (id < 0x100 ? [id] : [id >= 0x200 ? 0xfd : 0xfc, ...leb(id & 0xff)]);
+const opcode = (id: number): number[] => (id < 0x100 ? [id] : [id >= 0x200 ? 0xfd : 0xfc, ...leb(id >= 0x200 ? id - 0x200 : id - 0x100)]);
 
 /** Body for one operation: operands are loaded from the slots at parameters 1…3, the result stored at parameter 0. */
 function kernelBody(info: OpInfo, lane: number): number[] {
@@ -353,6 +353,11 @@ class Frame {
         const value = { add: old + operand, sub: old - operand, and: old & operand, or: old | operand, xor: old ^ operand, xchg: operand }[ATOMIC_KINDS[c >> 8] as 'add'];
         this.#storeInteger(addr, size, value);
         this.#setInteger(v, size, old);
+        return;
+      }
+      case OP.probeWrite: {
+        const addr = view.getBigUint64(this.slot(a), true);
+        for (const at of [addr, BigInt.asUintN(64, addr + BigInt(c - 1))]) this.#storeInteger(at, 1, this.#loadInteger(at, 1));
         return;
       }
       case OP.atomicCmpxchg: {

@@ -11,7 +11,10 @@ export function forEachOperand(ir: Builder, v: number, use: (value: Value, type:
   const info = OPS[op];
   if (info === undefined) throw new Error(`v${v}: unknown operation ${op}`);
   if (info.kind !== 'special') {
-    info.args.forEach((type, k) => use([a, b, c][k] as Value, type));
+    const { args } = info;
+    use(a, args[0]);
+    if (args.length > 1) use(b, args[1]);
+    if (args.length > 2) use(c, args[2]);
     return;
   }
   switch (op) {
@@ -50,6 +53,9 @@ export function forEachOperand(ir: Builder, v: number, use: (value: Value, type:
     case OP.atomicRmw:
       use(a, 'i64');
       use(b, (c & 0xff) === 8 ? 'i64' : 'i32');
+      return;
+    case OP.probeWrite:
+      use(a, 'i64');
       return;
     case OP.atomicCmpxchg:
       use(a, 'i64');

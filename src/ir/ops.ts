@@ -29,6 +29,7 @@ export const OP = {
   mulHiS: 0x11,
   atomicRmw: 0x12, // a = address, b = value, c = (size | kind << 8); old value
   atomicCmpxchg: 0x13, // a = address, b = index in args (expected, replacement), c = size; old value
+  probeWrite: 0x14, // a = address, c = size: writes nothing, but faults if [a, a + size) cannot be written
 } as const;
 
 const I32_TEST = { eqz: 0x45 } as const;
@@ -86,12 +87,20 @@ const V_UN = {
 } as const;
 const V_BIN = {
   v128: { and: 0x4e, andnot: 0x4f, or: 0x50, xor: 0x51 },
-  i8x16: { swizzle: 0x0e, eq: 0x23, ne: 0x24, lt_s: 0x25, lt_u: 0x26, gt_s: 0x27, gt_u: 0x28, le_s: 0x29, le_u: 0x2a, ge_s: 0x2b, ge_u: 0x2c, narrow_i16x8_s: 0x65, narrow_i16x8_u: 0x66, add: 0x6e, add_sat_s: 0x6f, add_sat_u: 0x70, sub: 0x71, sub_sat_s: 0x72, sub_sat_u: 0x73, min_s: 0x76, min_u: 0x77, max_s: 0x78, max_u: 0x79, avgr_u: 0x7b },
+  i8x16: { swizzle: 0x0e, relaxed_swizzle: 0x100, eq: 0x23, ne: 0x24, lt_s: 0x25, lt_u: 0x26, gt_s: 0x27, gt_u: 0x28, le_s: 0x29, le_u: 0x2a, ge_s: 0x2b, ge_u: 0x2c, narrow_i16x8_s: 0x65, narrow_i16x8_u: 0x66, add: 0x6e, add_sat_s: 0x6f, add_sat_u: 0x70, sub: 0x71, sub_sat_s: 0x72, sub_sat_u: 0x73, min_s: 0x76, min_u: 0x77, max_s: 0x78, max_u: 0x79, avgr_u: 0x7b },
   i16x8: { eq: 0x2d, ne: 0x2e, lt_s: 0x2f, lt_u: 0x30, gt_s: 0x31, gt_u: 0x32, le_s: 0x33, le_u: 0x34, ge_s: 0x35, ge_u: 0x36, q15mulr_sat_s: 0x82, narrow_i32x4_s: 0x85, narrow_i32x4_u: 0x86, add: 0x8e, add_sat_s: 0x8f, add_sat_u: 0x90, sub: 0x91, sub_sat_s: 0x92, sub_sat_u: 0x93, mul: 0x95, min_s: 0x96, min_u: 0x97, max_s: 0x98, max_u: 0x99, avgr_u: 0x9b, extmul_low_i8x16_s: 0x9c, extmul_high_i8x16_s: 0x9d, extmul_low_i8x16_u: 0x9e, extmul_high_i8x16_u: 0x9f },
   i32x4: { eq: 0x37, ne: 0x38, lt_s: 0x39, lt_u: 0x3a, gt_s: 0x3b, gt_u: 0x3c, le_s: 0x3d, le_u: 0x3e, ge_s: 0x3f, ge_u: 0x40, add: 0xae, sub: 0xb1, mul: 0xb5, min_s: 0xb6, min_u: 0xb7, max_s: 0xb8, max_u: 0xb9, dot_i16x8_s: 0xba, extmul_low_i16x8_s: 0xbc, extmul_high_i16x8_s: 0xbd, extmul_low_i16x8_u: 0xbe, extmul_high_i16x8_u: 0xbf },
   i64x2: { add: 0xce, sub: 0xd1, mul: 0xd5, eq: 0xd6, ne: 0xd7, lt_s: 0xd8, gt_s: 0xd9, le_s: 0xda, ge_s: 0xdb, extmul_low_i32x4_s: 0xdc, extmul_high_i32x4_s: 0xdd, extmul_low_i32x4_u: 0xde, extmul_high_i32x4_u: 0xdf },
   f32x4: { eq: 0x41, ne: 0x42, lt: 0x43, gt: 0x44, le: 0x45, ge: 0x46, add: 0xe4, sub: 0xe5, mul: 0xe6, div: 0xe7, min: 0xe8, max: 0xe9, pmin: 0xea, pmax: 0xeb },
   f64x2: { eq: 0x47, ne: 0x48, lt: 0x49, gt: 0x4a, le: 0x4b, ge: 0x4c, add: 0xf0, sub: 0xf1, mul: 0xf2, div: 0xf3, min: 0xf4, max: 0xf5, pmin: 0xf6, pmax: 0xf7 },
+} as const;
+/**
+ * Relaxed: madd rounds once or twice, as relaxed.ts finds out; which of several NaN operands comes out is not defined.
+ * relaxed_swizzle is exact for indices below 16 and from 128 on.
+ */
+const V_TERNARY = {
+  f32x4: { relaxed_madd: 0x105, relaxed_nmadd: 0x106 },
+  f64x2: { relaxed_madd: 0x107, relaxed_nmadd: 0x108 },
 } as const;
 const V_SHIFT = {
   i8x16: { shl: 0x6b, shr_s: 0x6c, shr_u: 0x6d },
@@ -174,6 +183,7 @@ addAll('f64', F64_BIN, ['f64', 'f64'], 'f64');
 for (const [name, [id, from, to]] of Object.entries(CONVERT)) add(id, name, [from], to);
 for (const [p, g] of Object.entries(V_UN)) addAll(p, g, ['v128'], 'v128', 0x200);
 for (const [p, g] of Object.entries(V_BIN)) addAll(p, g, ['v128', 'v128'], 'v128', 0x200);
+for (const [p, g] of Object.entries(V_TERNARY)) addAll(p, g, ['v128', 'v128', 'v128'], 'v128', 0x200);
 for (const [p, g] of Object.entries(V_SHIFT)) addAll(p, g, ['v128', 'i32'], 'v128', 0x200);
 for (const [p, g] of Object.entries(V_TEST)) addAll(p, g, ['v128'], 'i32', 0x200);
 for (const [p, [id, t]] of Object.entries(V_SPLAT)) add(0x200 + id, `${p}.splat`, [t], 'v128');
@@ -189,6 +199,7 @@ export type Value = number & { readonly __value: unique symbol };
 type Un = (a: Value) => Value;
 type Bin = (a: Value, b: Value) => Value;
 type Shift = (a: Value, count: Value) => Value;
+type Ternary = (a: Value, b: Value, c: Value) => Value;
 type Extract = (a: Value, lane: number) => Value;
 type Replace = (a: Value, lane: number, v: Value) => Value;
 type All<G, F> = { readonly [K in keyof G]: F };
@@ -207,8 +218,8 @@ export interface Numeric {
   readonly i16x8: IntVec<'i16x8'>;
   readonly i32x4: IntVec<'i32x4'>;
   readonly i64x2: IntVec<'i64x2'>;
-  readonly f32x4: Vec<'f32x4'>;
-  readonly f64x2: Vec<'f64x2'>;
+  readonly f32x4: Vec<'f32x4'> & All<(typeof V_TERNARY)['f32x4'], Ternary>;
+  readonly f64x2: Vec<'f64x2'> & All<(typeof V_TERNARY)['f64x2'], Ternary>;
 }
 
 /** Build the `Numeric` methods over `emit(op, a, b, c)`. */
