@@ -1,11 +1,13 @@
 /** Compiles helpers, each when it is first needed: IR helpers to a module of their own, JavaScript ones to a wrapper. */
 import { Builder, type Helper, type HelperEnv } from '../ir/builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
+import { instantiate } from './instantiate.ts';
 import { type Imports, Lowering } from './lower.ts';
 import { importMemories } from './module-parts.ts';
 
 export class HelperCompiler {
-  readonly #functions = new Map<Helper, unknown>();
+  readonly #baseline = new Map<Helper, unknown>();
+  readonly #optimised = new Map<Helper, unknown>();
   readonly #memories: { m: WebAssembly.Memory; s: WebAssembly.Memory };
   readonly #env: HelperEnv;
   readonly #guestPages: number;
@@ -16,17 +18,18 @@ export class HelperCompiler {
     this.#env = env;
   }
 
-  /** The function to import for a helper. */
-  get(helper: Helper): unknown {
-    let f = this.#functions.get(helper);
+  /** The function to import for a helper, in the tier of who calls it. */
+  get(helper: Helper, optimised = false): unknown {
+    const functions = optimised ? this.#optimised : this.#baseline;
+    let f = functions.get(helper);
     if (f === undefined) {
-      f = this.#compile(helper);
-      this.#functions.set(helper, f);
+      f = this.#compile(helper, optimised);
+      functions.set(helper, f);
     }
     return f;
   }
 
-  #compile(helper: Helper): unknown {
+  #compile(helper: Helper, optimised: boolean): unknown {
     const { js } = helper;
     if (js !== undefined) {
       const env = this.#env;
@@ -45,16 +48,15 @@ export class HelperCompiler {
     const imports: Imports = {
       regionType: -1,
       helper: (h) => {
-        callees[h.name] = this.get(h);
+        callees[h.name] = this.get(h, optimised);
         return m.importFunction('h', h.name, m.type(h.params, h.results));
       },
       runtime: () => {
         throw new Error(`helper ${helper.name} uses the region runtime`);
       },
     };
-    const lowered = Lowering.helper(ir, entry, imports, params);
+    const lowered = new Lowering().helper(ir, entry, imports, params);
     m.func(m.type(helper.params, helper.results), lowered.locals, lowered.body, { name: helper.name, exported: 'f' });
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(m.finish().bytes), { g: this.#memories, h: callees as WebAssembly.ModuleImports });
-    return instance.exports['f'];
+    return instantiate(m.finish().bytes, { g: this.#memories, h: callees }, optimised).exports['f'];
   }
 }

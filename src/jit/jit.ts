@@ -5,11 +5,11 @@
  * and the jump cache never have to be patched. Baseline regions (Liftoff, small) count; what proves hot is translated
  * anew, larger, by TurboFan, and takes over the slot.
  */
-import { setFlagsFromString } from 'node:v8';
 import { Builder, type Helper, type HelperEnv } from '../ir/builder.ts';
 import type { Frontend } from '../ir/frontend.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { HelperCompiler } from './helpers.ts';
+import { instantiate } from './instantiate.ts';
 import * as layout from './layout.ts';
 import { type Imports, type Lowered, Lowering, type RegionOptions } from './lower.ts';
 import { FRAME_TYPE, importMemories } from './module-parts.ts';
@@ -41,8 +41,13 @@ interface Region {
   readonly slot: number;
   readonly optimised: boolean;
   readonly pages: ReadonlySet<number>;
-  readonly sites: Lowered['sites'];
+  /** What it was translated with, so that it can be lowered again to find the place of a fault. */
+  readonly counter: number;
+  readonly precise: boolean;
+  /** Where its code begins in its module. */
   readonly codeOffset: number;
+  /** Made at the first fault in it. */
+  sites: Lowered['sites'] | undefined;
 }
 
 export interface JitStatistics {
@@ -70,6 +75,7 @@ export class Jit {
   readonly #byId: Region[] = [];
   readonly #byPage = new Map<number, Set<Region>>();
   readonly #ir: Builder;
+  readonly #lowering = new Lowering();
   readonly #pcIndex: number;
   #nextSlot = layout.FIRST_SLOT;
   #nextCounter = layout.COUNTERS;
@@ -154,6 +160,7 @@ export class Jit {
     if (region === undefined) return undefined;
     const offset = Number.parseInt(hit[2] as string, 16) - region.codeOffset;
     let pc: number | undefined;
+    region.sites ??= this.#findSites(region);
     for (const s of region.sites) {
       if (s.offset > offset) break;
       pc = s.pc;
@@ -196,6 +203,30 @@ export class Jit {
     return slot;
   }
 
+  #options(optimised: boolean, counter: number, precise: boolean, sites: boolean): RegionOptions {
+    const { pcOffset, hotParams, hotResults, vars } = this.#frontend;
+    return {
+      pcOffset,
+      hotParams,
+      hotResults,
+      isaVars: vars.length,
+      slotOf: (to) => this.#slotOf(to),
+      budget: optimised ? layout.OPTIMISED_BUDGET : layout.BASELINE_BUDGET,
+      counter,
+      precise,
+      sites,
+    };
+  }
+
+  /** Lower the region once more, this time noting its accesses. Its code bytes must not have changed since. */
+  #findSites(region: Region): Lowered['sites'] {
+    const built = buildRegion(this.#ir, this.#frontend, this.#host.code, region.pc, region.optimised ? LIMIT.optimised : LIMIT.baseline);
+    if (built === undefined) return [];
+    // All indices take one byte, whatever they are.
+    const imports: Imports = { regionType: 0, helper: () => 0, runtime: () => 0 };
+    return this.#lowering.region(this.#ir, built.entry, imports, this.#options(region.optimised, region.counter, region.precise, true)).sites;
+  }
+
   /** Translate the region at `pc`; in the baseline tier also some that it is likely to go on to, in the same module. */
   #translate(pc: number, optimised: boolean): boolean {
     const ir = this.#ir;
@@ -208,23 +239,14 @@ export class Jit {
     const imports: Imports = {
       regionType: frame,
       helper: (h: Helper) => {
-        helpers[h.name] ??= this.#helpers.get(h);
+        helpers[h.name] ??= this.#helpers.get(h, optimised);
         return m.importFunction('h', h.name, m.type(h.params, h.results));
       },
       runtime: (name) => m.importFunction('r', name, name === 'syscall' ? m.type([], ['i32']) : m.type(['i32'], [])),
     };
-    const options: RegionOptions = {
-      pcOffset: frontend.pcOffset,
-      hotParams: frontend.hotParams,
-      hotResults: frontend.hotResults,
-      isaVars: frontend.vars.length,
-      slotOf: (to) => this.#slotOf(to),
-      budget: optimised ? layout.OPTIMISED_BUDGET : layout.BASELINE_BUDGET,
-      counter: -1,
-      precise: this.#host.precise,
-    };
+    const { precise } = this.#host;
     const work = [pc];
-    const made: { pc: number; built: BuiltRegion; lowered: Lowered }[] = [];
+    const made: { pc: number; built: BuiltRegion; lowered: Lowered; counter: number }[] = [];
     let instructions = 0;
     for (let k = 0; k < work.length; k++) {
       const at = work[k] as number;
@@ -233,8 +255,9 @@ export class Jit {
         if (k === 0) return false;
         continue;
       }
-      const lowered = Lowering.region(ir, built.entry, imports, optimised ? options : { ...options, counter: this.#newCounter() });
-      made.push({ pc: at, built, lowered });
+      const counter = optimised ? -1 : this.#newCounter();
+      const lowered = this.#lowering.region(ir, built.entry, imports, this.#options(optimised, counter, precise, false));
+      made.push({ pc: at, built, lowered, counter });
       instructions += built.instructions;
       if (optimised || made.length >= BATCH.regions || instructions >= BATCH.instructions) break;
       for (const to of built.exits) if (!this.#regions.has(to) && !work.includes(to)) work.push(to);
@@ -242,8 +265,8 @@ export class Jit {
     const firstId = this.#byId.length;
     made.forEach((r, k) => m.func(frame, r.lowered.locals, r.lowered.body, { name: `r${firstId + k}`, slot: this.#slotOf(r.pc) }));
     const { bytes, codeOffsets } = m.finish();
-    this.#instantiate(bytes, { g: { m: this.#memory, s: this.#state, t: this.#table }, r: this.#fns, h: helpers }, optimised);
-    made.forEach((r, k) => this.#enter({ pc: r.pc, slot: this.#slotOf(r.pc), optimised, pages: r.built.pages, sites: r.lowered.sites, codeOffset: codeOffsets[k] as number }));
+    instantiate(bytes, { g: { m: this.#memory, s: this.#state, t: this.#table }, r: this.#fns, h: helpers }, optimised);
+    made.forEach((r, k) => this.#enter({ pc: r.pc, slot: this.#slotOf(r.pc), optimised, pages: r.built.pages, counter: r.counter, precise, codeOffset: codeOffsets[k] as number, sites: undefined }));
     const s = this.statistics;
     if (optimised) s.optimised += made.length;
     else s.baseline += made.length;
@@ -251,21 +274,6 @@ export class Jit {
     s.instructions += instructions;
     s.bytes += bytes.length;
     return true;
-  }
-
-  #instantiate(bytes: Uint8Array<ArrayBuffer>, imports: WebAssembly.Imports, optimised: boolean): void {
-    if (optimised) {
-      setFlagsFromString('--no-liftoff');
-      setFlagsFromString('--no-wasm-lazy-compilation');
-    }
-    try {
-      new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
-    } finally {
-      if (optimised) {
-        setFlagsFromString('--liftoff');
-        setFlagsFromString('--wasm-lazy-compilation');
-      }
-    }
   }
 
   #enter(region: Region): void {

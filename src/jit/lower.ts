@@ -9,12 +9,15 @@
  * - Locals 0, 1, 2 are depth and the two hot parameters (regions only).
  * - A load may be emitted later than it stands in the IR, never across an operation that writes memory.
  * - On every way out of a region each stale variable has been stored, except those that travel as parameters/results.
+ * - Emission order is not execution order: a local may be reused only for what lives within one block.
+ *
+ * One Lowering serves region after region; its buffers keep their size.
  */
 import type { Block, Builder, Helper, Terminator, Var } from '../ir/builder.ts';
 import { LOADS, OP, OPS, STORES, type Type } from '../ir/ops.ts';
-import { ByteWriter } from '../wasm/byte-writer.ts';
+import { BLOCK, CodeWriter, W } from '../wasm/code-writer.ts';
 import type { ValType } from '../wasm/module-builder.ts';
-import { type Analysis, analyse } from './analysis.ts';
+import { Analysis } from './analysis.ts';
 import * as layout from './layout.ts';
 import { mulHiS, mulHiU } from './wide-multiply.ts';
 
@@ -40,24 +43,23 @@ export interface RegionOptions {
   readonly counter: number;
   /** Store everything before each access that may fault, so that a handler sees exact registers. */
   readonly precise: boolean;
+  /** Note which guest instruction each access belongs to. */
+  readonly sites: boolean;
 }
 
 export interface Lowered {
   readonly locals: ValType[];
   readonly body: Uint8Array<ArrayBuffer>;
-  /** Offsets in `body` (ascending) of operations that can fault, and the guest pc each belongs to. */
+  /** Offsets in `body` (ascending) of operations that can fault, and the guest pc each belongs to; empty unless asked for. */
   readonly sites: { offset: number; pc: number }[];
 }
 
-const FUNC_END = 0x0b;
-const BLOCK_VOID = 0x40;
-/** Memory index 1 in a memarg is announced by bit 6 of the alignment. */
-const STATE_MEMORY = [0x40, 1] as const;
-
 const LOAD_FOR: Record<Type, number> = { i32: LOADS['i32.load'][0], i64: LOADS['i64.load'][0], f32: LOADS['f32.load'][0], f64: LOADS['f64.load'][0], v128: LOADS['v128.load'][0] };
 const STORE_FOR: Record<Type, number> = { i32: STORES['i32.store'][0], i64: STORES['i64.store'][0], f32: STORES['f32.store'][0], f64: STORES['f64.store'][0], v128: STORES['v128.store'][0] };
-/** i32/i64 atomic read-modify-write opcodes (prefix 0xfe), by kind then size. */
-const ATOMIC_BASE = { add: 0x1e, sub: 0x25, and: 0x2c, or: 0x33, xor: 0x3a, xchg: 0x41 } as const;
+const I64_ADD = 0x7c;
+const I32_GT_U = 0x4b;
+/** Atomic opcodes (prefix 0xfe) of the i32 form; the others follow by size. */
+const ATOMIC_BASE = { add: 0x1e, sub: 0x25, and: 0x2c, or: 0x33, xor: 0x3a, xchg: 0x41, cmpxchg: 0x48 } as const;
 const ATOMIC_NAMES = ['add', 'sub', 'and', 'or', 'xor', 'xchg'] as const;
 const ATOMIC_BY_SIZE: Record<number, number> = { 1: 2, 2: 3, 4: 0, 8: 1 };
 const PLAIN_32: Record<string, number> = { add: 0x6a, sub: 0x6b, and: 0x71, or: 0x72, xor: 0x73 };
@@ -65,83 +67,107 @@ const PLAIN_64: Record<string, number> = { add: 0x7c, sub: 0x7d, and: 0x83, or: 
 const SIZED_LOAD: Record<number, number> = { 1: 0x2d, 2: 0x2f, 4: 0x28, 8: 0x29 };
 const SIZED_STORE: Record<number, number> = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 };
 
-type Label = { readonly kind: 'loop' | 'follow'; readonly block: number } | { readonly kind: 'other' };
+/** What a label on the control stack stands for: the loop of a block, the place a block follows, or nothing. */
+const LABEL = { loop: 0, follow: 1, other: 2 } as const;
+/** In LABEL.loop: the dispatch loop of an irreducible region. */
+const DISPATCH = -1;
+
+/** How a value is made; by operation id, so that emission switches on a small number. */
+const isConstant = (op: number): boolean => op >= OP.const32 && op <= OP.const128;
 
 export class Lowering {
-  readonly #ir: Builder;
-  readonly #imports: Imports;
-  readonly #region: RegionOptions | undefined;
-  readonly #w = new ByteWriter();
-  readonly #locals: ValType[] = [];
-  readonly #params: number;
-  readonly #free = new Map<ValType, number[]>();
-  #an!: Analysis;
-  /** By value: local it lives in, or -1. */
-  #home!: Int32Array;
-  #left!: Int32Array;
-  /** By value: local is returned to the pool after the last use. */
-  #own!: Uint8Array;
-  /** By variable: local, or -1. */
-  readonly #varLocal: number[] = [];
-  /** By variable: `get` value not yet copied, or -1. */
-  #pendingGet: Int32Array = new Int32Array(0);
+  #ir!: Builder;
+  #imports!: Imports;
+  #region: RegionOptions | undefined;
+  readonly #w = new CodeWriter();
+  #locals: ValType[] = [];
+  #params = 0;
+  /** Locals free to be taken again, by type. */
+  readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  readonly #an = new Analysis();
+  /** By value: local it lives in, or -1; uses still to come; whether the local goes back to the pool after the last. */
+  #home = new Int32Array(1024);
+  #left = new Int32Array(1024);
+  #own = new Uint8Array(1024);
+  /** By value, for a load not yet emitted: guest pc it belongs to. */
+  #sitePc = new Float64Array(1024);
+  /** By variable: its local, or -1; the `get` of it that has not been copied yet, or -1. */
+  #varLocal = new Int32Array(256);
+  #pendingGet = new Int32Array(256);
+  /** Variables with a pending `get` in this block. */
+  readonly #gotten: number[] = [];
   /** Loads not yet emitted, in order. */
   #pendingLoads: number[] = [];
   #pc = 0;
-  readonly #pcOf: Map<number, number> = new Map();
-  readonly #labels: Label[] = [];
-  #children: number[][] = [];
+  readonly #labelKinds: number[] = [];
+  readonly #labelBlocks: number[] = [];
+  readonly #children: number[][] = [];
   #budgetLocal = -1;
   #dispatchLocal = -1;
-  readonly #sites: { offset: number; pc: number }[] = [];
-  /** Block position being emitted, for staleness at an exit in its middle. */
-  #at = 0;
+  #sites: { offset: number; pc: number }[] = [];
+  /** Precise mode: variables set since they were last stored, at the point of emission. */
+  #staleNow = new Int32Array(4);
 
-  private constructor(ir: Builder, imports: Imports, region: RegionOptions | undefined, params: readonly Type[]) {
+  region(ir: Builder, entry: Block, imports: Imports, options: RegionOptions): Lowered {
+    this.#begin(ir, imports, options, 3);
+    this.#varLocal[options.hotParams[0].index] = 1;
+    this.#varLocal[options.hotParams[1].index] = 2;
+    return this.#body(entry, options.hotParams, options.hotResults, options.isaVars);
+  }
+
+  /** A helper's body; its parameters are the temporaries `params`. */
+  helper(ir: Builder, entry: Block, imports: Imports, params: readonly Var[]): Lowered {
+    this.#begin(ir, imports, undefined, params.length);
+    for (const [k, p] of params.entries()) this.#varLocal[p.index] = k;
+    return this.#body(entry, [], [], 0);
+  }
+
+  #begin(ir: Builder, imports: Imports, region: RegionOptions | undefined, params: number): void {
     this.#ir = ir;
     this.#imports = imports;
     this.#region = region;
-    this.#params = params.length;
+    this.#params = params;
+    this.#w.reset();
+    this.#locals = [];
+    for (const pool of Object.values(this.#free)) pool.length = 0;
+    if (this.#home.length < ir.count) {
+      const n = ir.count * 2;
+      this.#home = new Int32Array(n);
+      this.#left = new Int32Array(n);
+      this.#own = new Uint8Array(n);
+      this.#sitePc = new Float64Array(n);
+    }
+    this.#home.fill(-1, 0, ir.count);
+    if (this.#varLocal.length < ir.vars.length) {
+      this.#varLocal = new Int32Array(ir.vars.length * 2);
+      this.#pendingGet = new Int32Array(ir.vars.length * 2).fill(-1);
+    }
+    this.#varLocal.fill(-1, 0, ir.vars.length);
+    this.#pendingLoads.length = 0;
+    this.#labelKinds.length = 0;
+    this.#labelBlocks.length = 0;
+    this.#budgetLocal = -1;
+    this.#sites = [];
   }
 
-  static region(ir: Builder, entry: Block, imports: Imports, options: RegionOptions): Lowered {
-    const l = new Lowering(ir, imports, options, ['i32', 'i64', 'i64']);
-    return l.#lowerRegion(entry, options);
-  }
-
-  /** A helper's body; its parameters are the temporaries `params`, set by the caller. */
-  static helper(ir: Builder, entry: Block, imports: Imports, params: readonly Var[]): Lowered {
-    const l = new Lowering(ir, imports, undefined, params.map((p) => p.type));
-    params.forEach((p, k) => {
-      l.#varLocal[p.index] = k;
-    });
-    return l.#lowerBody(entry, [], [], 0);
-  }
-
-  #lowerRegion(entry: Block, o: RegionOptions): Lowered {
-    o.hotParams.forEach((v, k) => {
-      this.#varLocal[v.index] = k + 1;
-    });
-    return this.#lowerBody(entry, o.hotParams, o.hotResults, o.isaVars);
-  }
-
-  #lowerBody(entry: Block, hotParams: readonly Var[], hotResults: readonly Var[], isaVars: number): Lowered {
+  #body(entry: Block, hotParams: readonly Var[], hotResults: readonly Var[], isaVars: number): Lowered {
     const ir = this.#ir;
-    this.#an = analyse(ir, entry, hotParams, hotResults, isaVars);
     const an = this.#an;
-    this.#home = new Int32Array(ir.count).fill(-1);
-    this.#own = new Uint8Array(ir.count);
-    this.#left = an.uses.slice();
-    this.#pendingGet = new Int32Array(ir.vars.length).fill(-1);
+    an.run(ir, entry, hotParams, hotResults, isaVars, this.#region?.precise === true);
+    this.#left.set(an.uses.subarray(0, ir.count));
     const n = an.order.length;
-    this.#children = Array.from({ length: n }, () => []);
-    for (let i = 1; i < n; i++) if (an.merge[i] === 1 || !an.reducible) (this.#children[an.idom[i] as number] as number[]).push(i);
+    for (let i = 0; i < n; i++) {
+      if (i < this.#children.length) (this.#children[i] as number[]).length = 0;
+      else this.#children.push([]);
+    }
+    // In descending order, as #tree wants them.
+    for (let i = n - 1; i > 0; i--) if (an.merge[i] === 1) (this.#children[an.idom[i] as number] as number[]).push(i);
 
     if (this.#region !== undefined) this.#regionEntry(this.#region);
     if (an.reducible) this.#tree(0);
     else this.#dispatchLoop();
     // Every path has left; this tells the validator so.
-    this.#w.u8(0x00);
+    this.#w.u8(W.unreachable);
     return { locals: this.#locals, body: this.#w.take(), sites: this.#sites };
   }
 
@@ -150,28 +176,28 @@ export class Lowering {
     const an = this.#an;
     if (o.counter >= 0) {
       // counter = counter - 1; spent: through SLOT_BUDGET, with the entry's pc
-      w.u8(0x41); w.s32(0);
-      w.u8(0x41); w.s32(0);
-      this.#memarg(0x28, o.counter, true);
-      w.u8(0x41); w.s32(1);
-      w.u8(0x6b);
+      w.i32Const(0);
+      w.i32Const(0);
+      w.stateAccess(W.i32Load, o.counter);
+      w.i32Const(1);
+      w.u8(W.i32Sub);
       const t = this.#take('i32');
-      w.u8(0x22); w.u32(t);
-      this.#memarg(0x36, o.counter, true);
-      w.u8(0x20); w.u32(t);
+      w.localTee(t);
+      w.stateAccess(W.i32Store, o.counter);
+      w.localGet(t);
       this.#give('i32', t);
-      w.u8(0x45);
-      w.u8(0x04); w.u8(BLOCK_VOID);
+      w.u8(W.i32Eqz);
+      w.if(BLOCK.void);
       this.#storePc((an.order[0] as Block).pc);
-      this.#tailCall(() => { w.u8(0x41); w.s32(layout.SLOT_BUDGET); });
-      w.u8(FUNC_END);
+      this.#tailCall(() => { w.i32Const(layout.SLOT_BUDGET); });
+      w.u8(W.end);
     }
     let loops = false;
     for (let i = 0; i < an.order.length; i++) if (an.loopHead[i] === 1 && (an.order[i] as Block).pc >= 0) loops = true;
     if (loops) {
       this.#budgetLocal = this.#fresh('i32');
-      w.u8(0x41); w.s32(o.budget);
-      w.u8(0x21); w.u32(this.#budgetLocal);
+      w.i32Const(o.budget);
+      w.localSet(this.#budgetLocal);
     }
     this.#reload(0, o.hotParams);
   }
@@ -179,27 +205,36 @@ export class Lowering {
   // ---- structured control flow ----
 
   #tree(i: number): void {
+    const w = this.#w;
     const isLoop = this.#an.loopHead[i] === 1;
     if (isLoop) {
-      this.#w.u8(0x03); this.#w.u8(BLOCK_VOID);
-      this.#labels.push({ kind: 'loop', block: i });
+      w.loop(BLOCK.void);
+      this.#pushLabel(LABEL.loop, i);
     }
     // Outermost the follower that stands last.
-    const followers = (this.#children[i] as number[]).slice().sort((x, y) => y - x);
+    const followers = this.#children[i] as number[];
     for (const y of followers) {
-      this.#w.u8(0x02); this.#w.u8(BLOCK_VOID);
-      this.#labels.push({ kind: 'follow', block: y });
+      w.block(BLOCK.void);
+      this.#pushLabel(LABEL.follow, y);
     }
     this.#blockBody(i);
     for (let k = followers.length - 1; k >= 0; k--) {
-      this.#labels.pop();
-      this.#w.u8(FUNC_END);
+      this.#popLabel();
+      w.u8(W.end);
       this.#tree(followers[k] as number);
     }
     if (isLoop) {
-      this.#labels.pop();
-      this.#w.u8(FUNC_END);
+      this.#popLabel();
+      w.u8(W.end);
     }
+  }
+  #pushLabel(kind: number, block: number): void {
+    this.#labelKinds.push(kind);
+    this.#labelBlocks.push(block);
+  }
+  #popLabel(): void {
+    this.#labelKinds.pop();
+    this.#labelBlocks.pop();
   }
 
   /** Irreducible graphs: a loop around a switch over all blocks. */
@@ -207,38 +242,36 @@ export class Lowering {
     const w = this.#w;
     const n = this.#an.order.length;
     this.#dispatchLocal = this.#fresh('i32');
-    w.u8(0x41); w.s32(0);
-    w.u8(0x21); w.u32(this.#dispatchLocal);
-    w.u8(0x03); w.u8(BLOCK_VOID);
-    this.#labels.push({ kind: 'loop', block: -1 });
+    w.i32Const(0);
+    w.localSet(this.#dispatchLocal);
+    w.loop(BLOCK.void);
+    this.#pushLabel(LABEL.loop, DISPATCH);
     for (let i = n - 1; i >= 0; i--) {
-      w.u8(0x02); w.u8(BLOCK_VOID);
-      this.#labels.push({ kind: 'follow', block: i });
+      w.block(BLOCK.void);
+      this.#pushLabel(LABEL.follow, i);
     }
-    w.u8(0x20); w.u32(this.#dispatchLocal);
-    w.u8(0x0e); w.u32(n - 1);
+    w.localGet(this.#dispatchLocal);
+    w.brTable(n - 1);
     for (let i = 0; i < n; i++) w.u32(i);
     for (let i = 0; i < n; i++) {
-      this.#labels.pop();
-      w.u8(FUNC_END);
+      this.#popLabel();
+      w.u8(W.end);
       this.#blockBody(i);
     }
-    this.#labels.pop();
-    w.u8(FUNC_END);
+    this.#popLabel();
+    w.u8(W.end);
   }
 
-  #depthOf(kind: 'loop' | 'follow', block: number): number {
-    for (let k = this.#labels.length - 1; k >= 0; k--) {
-      const l = this.#labels[k] as Label;
-      if (l.kind === kind && l.block === block) return this.#labels.length - 1 - k;
-    }
-    throw new Error(`no ${kind} label for block ${block}`);
+  #depthOf(kind: number, block: number): number {
+    const kinds = this.#labelKinds;
+    for (let k = kinds.length - 1; k >= 0; k--) if (kinds[k] === kind && this.#labelBlocks[k] === block) return kinds.length - 1 - k;
+    throw new Error(`no label for block ${block}`);
   }
 
   /** The label depth a jump from block `from` to `to` branches to, or -1 if `to` follows inline. */
   #labelFor(from: number, to: number): number {
-    if (this.#an.loopHead[to] === 1 && to <= from) return this.#depthOf('loop', to);
-    if (this.#an.merge[to] === 1) return this.#depthOf('follow', to);
+    if (this.#an.loopHead[to] === 1 && to <= from) return this.#depthOf(LABEL.loop, to);
+    if (this.#an.merge[to] === 1) return this.#depthOf(LABEL.follow, to);
     return -1;
   }
 
@@ -246,14 +279,14 @@ export class Lowering {
     const w = this.#w;
     const j = this.#an.number[to.id] as number;
     if (!this.#an.reducible) {
-      w.u8(0x41); w.s32(j);
-      w.u8(0x21); w.u32(this.#dispatchLocal);
-      w.u8(0x0c); w.u32(this.#depthOf('loop', -1));
+      w.i32Const(j);
+      w.localSet(this.#dispatchLocal);
+      w.br(this.#depthOf(LABEL.loop, DISPATCH));
       return;
     }
     const depth = this.#labelFor(from, j);
     if (depth >= 0) {
-      w.u8(0x0c); w.u32(depth);
+      w.br(depth);
     } else this.#tree(j);
   }
 
@@ -265,9 +298,10 @@ export class Lowering {
     const an = this.#an;
     const b = an.order[i] as Block;
     const t = b.term as Terminator;
-    this.#at = i;
+    if (this.#region?.precise === true) for (let k = 0; k < an.words; k++) this.#staleNow[k] = an.staleIn[i * an.words + k] as number;
     this.#pendingLoads.length = 0;
-    this.#pendingGet.fill(-1);
+    for (const x of this.#gotten) this.#pendingGet[x] = -1;
+    this.#gotten.length = 0;
     if (b.pc >= 0) this.#pc = b.pc;
     if (an.loopHead[i] === 1 && b.pc >= 0 && this.#budgetLocal >= 0) this.#spendBudget(i, b.pc);
 
@@ -284,14 +318,18 @@ export class Lowering {
           break;
         case OP.get:
           if (an.crosses[v] === 1) this.#materialise(v);
-          else this.#pendingGet[ir.a[v] as number] = v;
+          else {
+            this.#pendingGet[ir.a[v] as number] = v;
+            this.#gotten.push(ir.a[v] as number);
+          }
           break;
         case OP.set: {
           const x = ir.a[v] as number;
           const variable = ir.vars[x] as Var;
           this.#value(ir.b[v] as number);
           this.#saveGet(x);
-          w.u8(0x21); w.u32(this.#localOf(variable));
+          w.localSet(this.#localOf(variable));
+          if (variable.offset >= 0) this.#staleNow[x >> 5] = (this.#staleNow[x >> 5] as number) | (1 << (x & 31));
           break;
         }
         case OP.insn:
@@ -300,7 +338,7 @@ export class Lowering {
           break;
         case OP.fence:
           this.#flushLoads();
-          w.u8(0xfe); w.u8(0x03); w.u8(0);
+          w.fence();
           break;
         case OP.stateLoad:
           this.#deferLoad(v);
@@ -308,10 +346,10 @@ export class Lowering {
         case OP.stateStore: {
           const c = ir.c[v] as number;
           const addr = ir.a[v] as number;
-          if (addr < 0) { w.u8(0x41); w.s32(0); } else this.#value(addr);
+          if (addr < 0) { w.i32Const(0); } else this.#value(addr);
           this.#value(ir.b[v] as number);
           this.#flushLoads();
-          this.#memarg(c >>> 20, c & 0xfffff, true);
+          w.stateAccess(c >>> 20, c & 0xfffff);
           break;
         }
         case OP.call:
@@ -320,6 +358,9 @@ export class Lowering {
         case OP.atomicRmw:
         case OP.atomicCmpxchg:
           this.#atomic(v);
+          break;
+        case OP.probeWrite:
+          this.#probeWrite(v);
           break;
         default: {
           const info = OPS[op];
@@ -335,11 +376,12 @@ export class Lowering {
   }
 
   #deferLoad(v: number): void {
+    this.#sitePc[v] = this.#pc;
     if (this.#region?.precise === true && this.#ir.op[v] !== OP.stateLoad) {
+      this.#storeStaleHere();
       this.#materialiseOrDrop(v);
       return;
     }
-    this.#pcOf.set(v, this.#pc);
     if ((this.#left[v] as number) === 0 || this.#an.crosses[v] === 1) this.#materialiseOrDrop(v);
     else this.#pendingLoads.push(v);
   }
@@ -347,16 +389,15 @@ export class Lowering {
     if ((this.#left[v] as number) > 0) this.#materialise(v);
     else {
       this.#emit(v);
-      this.#w.u8(0x1a);
+      this.#w.u8(W.drop);
     }
   }
 
   /** Before memory changes: emit the loads that are still to come. What is on the operand stack stays below. */
   #flushLoads(): void {
     if (this.#pendingLoads.length === 0) return;
-    const loads = this.#pendingLoads;
-    this.#pendingLoads = [];
-    for (const v of loads) if ((this.#home[v] as number) < 0 && (this.#left[v] as number) > 0) this.#materialise(v);
+    for (const v of this.#pendingLoads) if ((this.#home[v] as number) < 0 && (this.#left[v] as number) > 0) this.#materialise(v);
+    this.#pendingLoads.length = 0;
   }
   /** Before variable `x` changes: copy the value a pending `get` of it stands for. */
   #saveGet(x: number): void {
@@ -370,8 +411,7 @@ export class Lowering {
   #materialise(v: number): void {
     const type = this.#ir.typeOf(v as never) as ValType;
     this.#emit(v);
-    this.#w.u8(0x21);
-    this.#w.u32(this.#homeFor(v, type));
+    this.#w.localSet(this.#homeFor(v, type));
   }
   /** Give value `v` a local: its own for good if another block uses it, one of the pool otherwise. */
   #homeFor(v: number, type: ValType): number {
@@ -389,8 +429,7 @@ export class Lowering {
     const home = this.#home[v] as number;
     const w = this.#w;
     if (home >= 0) {
-      w.u8(0x20);
-      w.u32(home);
+      w.localGet(home);
       if (left === 0 && this.#own[v] === 1) this.#give(this.#ir.typeOf(v as never) as ValType, home);
       return;
     }
@@ -404,8 +443,7 @@ export class Lowering {
     const local = this.#take(type);
     this.#home[v] = local;
     this.#own[v] = 1;
-    w.u8(0x22);
-    w.u32(local);
+    w.localTee(local);
   }
 
   /** The operation itself, operands first; result on the stack. */
@@ -418,71 +456,65 @@ export class Lowering {
     const c = ir.c[v] as number;
     switch (op) {
       case OP.const32:
-        w.u8(0x41); w.s32(a);
+        w.i32Const(a);
         return;
       case OP.const64:
-        w.u8(0x42); w.s64(a, b);
+        w.i64Const(a, b);
         return;
       case OP.constf32:
-        w.u8(0x43); w.word(a);
+        w.f32Const(a);
         return;
       case OP.constf64:
-        w.u8(0x44); w.word(a); w.word(b);
+        w.f64Const(a, b);
         return;
       case OP.const128:
-        w.u8(0xfd); w.u8(0x0c); w.raw(ir.vectors[a] as Uint8Array);
+        w.v128Const(ir.vectors[a] as Uint8Array);
         return;
       case OP.get:
-        w.u8(0x20); w.u32(this.#localOf(ir.vars[a] as Var));
+        w.localGet(this.#localOf(ir.vars[a] as Var));
         return;
       case OP.select:
         this.#value(b);
         this.#value(c);
         this.#value(a);
-        if (ir.typeOf(v as never) === 'v128') { w.u8(0x1c); w.u8(1); w.u8(0x7b); } else w.u8(0x1b);
+        if (ir.typeOf(v as never) === 'v128') w.selectV128();
+        else w.u8(W.select);
         return;
       case OP.shuffle:
         this.#value(a);
         this.#value(b);
-        w.u8(0xfd); w.u8(0x0d); w.raw(ir.vectors[c] as Uint8Array);
+        w.shuffle(ir.vectors[c] as Uint8Array);
         return;
       case OP.stateLoad:
-        if (a < 0) { w.u8(0x41); w.s32(0); } else this.#value(a);
-        this.#memarg(c, b, true);
+        if (a < 0) { w.i32Const(0); } else this.#value(a);
+        w.stateAccess(c, b);
         return;
       case OP.mulHiU:
       case OP.mulHiS:
         this.#value(a);
         this.#value(b);
-        w.u8(0x10); w.u32(this.#imports.helper(op === OP.mulHiU ? mulHiU : mulHiS));
+        w.call(this.#imports.helper(op === OP.mulHiU ? mulHiU : mulHiS));
         return;
       case OP.call:
         this.#callOperands(v);
-        w.u8(0x10); w.u32(this.#imports.helper(ir.helpers[a] as Helper));
+        w.call(this.#imports.helper(ir.helpers[a] as Helper));
         return;
       default: {
         const info = OPS[op];
         if (info === undefined) throw new Error(`cannot lower operation ${op}`);
         if (info.kind === 'load') {
           const offset = this.#address(a, c);
-          this.#site(this.#pcOf.get(v) ?? this.#pc);
-          this.#memarg(op, offset, false);
+          this.#site(this.#sitePc[v] as number);
+          w.access(op, offset);
           return;
         }
         this.#value(a);
         if (info.args.length > 1) this.#value(b);
         if (info.args.length > 2) this.#value(c);
-        this.#opcode(op);
+        w.op(op);
         if (info.kind === 'lane') w.u8(c);
       }
     }
-  }
-
-  #opcode(op: number): void {
-    const w = this.#w;
-    if (op < 0x100) w.u8(op);
-    else if (op < 0x200) { w.u8(0xfc); w.u32(op - 0x100); }
-    else { w.u8(0xfd); w.u32(op - 0x200); }
   }
 
   /**
@@ -491,7 +523,7 @@ export class Lowering {
    */
   #address(addr: number, offset: number): number {
     const ir = this.#ir;
-    if (ir.op[addr] === 0x7c && (this.#home[addr] as number) < 0) {
+    if (ir.op[addr] === I64_ADD && (this.#home[addr] as number) < 0) {
       const x = ir.a[addr] as number;
       const k = ir.b[addr] as number;
       if (ir.op[k] === OP.const64 && ir.b[k] === 0) {
@@ -505,7 +537,7 @@ export class Lowering {
           }
           if ((ir.op[x] === OP.get && (this.#home[x] as number) < 0) || (this.#home[x] as number) >= 0) {
             this.#left[addr] = (this.#left[addr] as number) - 1;
-            if ((this.#home[x] as number) >= 0) { this.#w.u8(0x20); this.#w.u32(this.#home[x] as number); }
+            if ((this.#home[x] as number) >= 0) { this.#w.localGet(this.#home[x] as number); }
             else this.#emit(x);
             return lo + offset;
           }
@@ -518,13 +550,14 @@ export class Lowering {
 
   #store(v: number): void {
     const ir = this.#ir;
+    const w = this.#w;
     const op = ir.op[v] as number;
     const offset = this.#address(ir.a[v] as number, ir.c[v] as number);
     this.#value(ir.b[v] as number);
     this.#flushLoads();
     if (this.#region?.precise === true) this.#storeStaleHere();
     this.#site(this.#pc);
-    this.#memarg(op, offset, false);
+    w.access(op, offset);
   }
 
   #callOperands(v: number): void {
@@ -544,18 +577,19 @@ export class Lowering {
     this.#callOperands(v);
     if (helper.effect === 'state') {
       this.#flushLoads();
+      if (this.#region?.precise === true) this.#storeStaleHere();
       this.#site(this.#pc);
     }
-    w.u8(0x10); w.u32(this.#imports.helper(helper));
+    w.call(this.#imports.helper(helper));
     for (let k = helper.results.length - 1; k >= 0; k--) {
       const r = k === 0 ? v : this.#resultOf(v, k);
       // Result 0 also counts one use for each other result.
       if (k === 0) for (let q = v + 1; q < v + helper.results.length; q++) if (this.#an.needed[q] === 1 && ir.op[q] === OP.result) this.#left[v] = (this.#left[v] as number) - 1;
       if (r < 0 || (this.#left[r] as number) === 0) {
-        w.u8(0x1a);
+        w.u8(W.drop);
         continue;
       }
-      w.u8(0x21); w.u32(this.#homeFor(r, helper.results[k] as ValType));
+      w.localSet(this.#homeFor(r, helper.results[k] as ValType));
     }
   }
   #resultOf(call: number, k: number): number {
@@ -574,69 +608,108 @@ export class Lowering {
     const type: ValType = size === 8 ? 'i64' : 'i32';
     this.#value(ir.a[v] as number);
     const addr = this.#take('i64');
-    w.u8(0x21); w.u32(addr);
+    w.localSet(addr);
     let expected = -1;
     this.#value(cmpxchg ? (ir.args[ir.b[v] as number] as number) : (ir.b[v] as number));
     const operand = this.#take(type);
-    w.u8(0x21); w.u32(operand);
+    w.localSet(operand);
     if (cmpxchg) {
       this.#value(ir.args[(ir.b[v] as number) + 1] as number);
       expected = operand;
     }
     const replacement = cmpxchg ? this.#take(type) : operand;
-    if (cmpxchg) { w.u8(0x21); w.u32(replacement); }
+    if (cmpxchg) { w.localSet(replacement); }
     this.#flushLoads();
     if (this.#region?.precise === true) this.#storeStaleHere();
-    const atomicOp = (cmpxchg ? 0x48 : ATOMIC_BASE[kind as keyof typeof ATOMIC_BASE]) + (ATOMIC_BY_SIZE[size] as number);
+    const atomicOp = ATOMIC_BASE[cmpxchg ? 'cmpxchg' : (kind as keyof typeof ATOMIC_BASE)] + (ATOMIC_BY_SIZE[size] as number);
     const align = Math.log2(size);
     const emitAtomic = (): void => {
-      w.u8(0x20); w.u32(addr);
-      w.u8(0x20); w.u32(operand);
-      if (cmpxchg) { w.u8(0x20); w.u32(replacement); }
+      w.localGet(addr);
+      w.localGet(operand);
+      if (cmpxchg) { w.localGet(replacement); }
       this.#site(this.#pc);
-      w.u8(0xfe); w.u32(atomicOp); w.u32(align); w.u32(0);
+      w.atomic(atomicOp, align);
     };
     if (size === 1) emitAtomic();
     else {
-      w.u8(0x20); w.u32(addr);
-      w.u8(0xa7);
-      w.u8(0x41); w.s32(size - 1);
-      w.u8(0x71);
-      w.u8(0x04); w.u8(type === 'i64' ? 0x7e : 0x7f);
+      w.localGet(addr);
+      w.u8(W.i32WrapI64);
+      w.i32Const(size - 1);
+      w.u8(W.i32And);
+      w.if(type === 'i64' ? BLOCK.i64 : BLOCK.i32);
       const old = this.#take(type);
-      w.u8(0x20); w.u32(addr);
+      w.localGet(addr);
       this.#site(this.#pc);
-      w.u8(SIZED_LOAD[size] as number); w.u32(0); w.u32(0);
-      w.u8(0x21); w.u32(old);
-      w.u8(0x20); w.u32(addr);
+      w.access(SIZED_LOAD[size] as number, 0);
+      w.localSet(old);
+      w.localGet(addr);
       if (cmpxchg) {
-        w.u8(0x20); w.u32(replacement);
-        w.u8(0x20); w.u32(old);
-        w.u8(0x20); w.u32(old);
-        w.u8(0x20); w.u32(expected);
-        w.u8(size === 8 ? 0x51 : 0x46);
-        w.u8(0x1b);
+        w.localGet(replacement);
+        w.localGet(old);
+        w.localGet(old);
+        w.localGet(expected);
+        w.u8(size === 8 ? W.i64Eq : W.i32Eq);
+        w.u8(W.select);
       } else if (kind === 'xchg') {
-        w.u8(0x20); w.u32(operand);
+        w.localGet(operand);
       } else {
-        w.u8(0x20); w.u32(old);
-        w.u8(0x20); w.u32(operand);
+        w.localGet(old);
+        w.localGet(operand);
         w.u8((size === 8 ? PLAIN_64 : PLAIN_32)[kind as string] as number);
       }
       // select above leaves [addr, value]; cmpxchg pushed (replacement, old, old==expected)
       this.#site(this.#pc);
-      w.u8(SIZED_STORE[size] as number); w.u32(0); w.u32(0);
-      w.u8(0x20); w.u32(old);
-      w.u8(0x05);
+      w.access(SIZED_STORE[size] as number, 0);
+      w.localGet(old);
+      w.u8(W.else);
       emitAtomic();
-      w.u8(FUNC_END);
+      w.u8(W.end);
       this.#give(type, old);
     }
     this.#give('i64', addr);
     this.#give(type, operand);
     if (cmpxchg) this.#give(type, replacement);
-    if ((this.#left[v] as number) === 0) w.u8(0x1a);
-    else { w.u8(0x21); w.u32(this.#homeFor(v, type)); }
+    if ((this.#left[v] as number) === 0) w.u8(W.drop);
+    else { w.localSet(this.#homeFor(v, type)); }
+  }
+
+  /**
+   * Only precise code can tell a store that was half made. One page is no matter: there the first store faults before it
+   * writes. Across two, an atomic operation that changes nothing touches the first and the last byte.
+   */
+  #probeWrite(v: number): void {
+    const ir = this.#ir;
+    const w = this.#w;
+    const a = ir.a[v] as number;
+    const size = ir.c[v] as number;
+    if (this.#region?.precise !== true) {
+      this.#left[a] = (this.#left[a] as number) - 1;
+      if (this.#left[a] === 0 && (this.#home[a] as number) >= 0 && this.#own[a] === 1) this.#give('i64', this.#home[a] as number);
+      return;
+    }
+    this.#value(a);
+    const addr = this.#take('i64');
+    w.localTee(addr);
+    w.u8(W.i32WrapI64);
+    w.i32Const(4095);
+    w.u8(W.i32And);
+    w.i32Const(4096 - size);
+    w.u8(I32_GT_U);
+    this.#storeStaleHere();
+    w.if(BLOCK.void);
+    for (const offset of size === 1 ? [0] : [0, size - 1]) {
+      w.localGet(addr);
+      if (offset !== 0) {
+        w.i64ConstOf(offset);
+        w.u8(I64_ADD);
+      }
+      w.i32Const(0);
+      this.#site(this.#pc);
+      w.atomic(ATOMIC_BASE.or + (ATOMIC_BY_SIZE[1] as number), 0);
+      w.u8(W.drop);
+    }
+    w.u8(W.end);
+    this.#give('i64', addr);
   }
 
   // ---- leaving ----
@@ -661,29 +734,29 @@ export class Lowering {
         if (!this.#an.reducible) {
           // Each target has to set the dispatch variable first: compare one by one.
           const index = this.#take('i32');
-          w.u8(0x21); w.u32(index);
+          w.localSet(index);
           t.targets.forEach((s, k) => {
-            w.u8(0x20); w.u32(index);
-            w.u8(0x41); w.s32(k);
-            w.u8(0x46);
-            w.u8(0x04); w.u8(BLOCK_VOID);
-            this.#labels.push({ kind: 'other' });
+            w.localGet(index);
+            w.i32Const(k);
+            w.u8(W.i32Eq);
+            w.if(BLOCK.void);
+            this.#pushLabel(LABEL.other, 0);
             this.#goto(i, s);
-            this.#labels.pop();
-            w.u8(FUNC_END);
+            this.#popLabel();
+            w.u8(W.end);
           });
           this.#give('i32', index);
           this.#goto(i, t.otherwise);
           return;
         }
-        w.u8(0x0e); w.u32(t.targets.length);
+        w.brTable(t.targets.length);
         for (const s of t.targets) w.u32(this.#labelFor(i, this.#an.number[s.id] as number));
         w.u32(this.#labelFor(i, this.#an.number[t.otherwise.id] as number));
         return;
       }
       case 'return':
         for (const v of t.values) this.#value(v);
-        w.u8(0x0f);
+        w.u8(W.return);
         return;
       default:
     }
@@ -693,7 +766,7 @@ export class Lowering {
         this.#settle();
         this.#storeStale(i, o.hotParams);
         this.#storePc(t.pc);
-        this.#tailCall(() => { w.u8(0x41); w.s32(o.slotOf(t.pc)); });
+        this.#tailCall(() => { w.i32Const(o.slotOf(t.pc)); });
         return;
       case 'jumpIndirect': {
         const pc = this.#pcLocal(t.pc);
@@ -703,13 +776,13 @@ export class Lowering {
         return;
       }
       case 'ret': {
-        w.u8(0x41); w.s32(0);
+        w.i32Const(0);
         this.#value(t.pc);
         this.#settle();
-        this.#memarg(0x37, o.pcOffset, true);
+        w.stateAccess(W.i64Store, o.pcOffset);
         this.#storeStale(i, o.hotResults);
-        for (const v of o.hotResults) { w.u8(0x20); w.u32(this.#localOf(v)); }
-        w.u8(0x0f);
+        for (const v of o.hotResults) { w.localGet(this.#localOf(v)); }
+        w.u8(W.return);
         return;
       }
       case 'call':
@@ -720,33 +793,33 @@ export class Lowering {
         this.#storeStale(i, o.hotParams);
         if (t.kind === 'call') this.#storePc(t.pc);
         // Too deep: leave; the dispatcher goes on at state.pc with an empty stack.
-        w.u8(0x20); w.u32(0);
-        w.u8(0x45);
-        w.u8(0x04); w.u8(BLOCK_VOID);
+        w.localGet(0);
+        w.u8(W.i32Eqz);
+        w.if(BLOCK.void);
         if (t.kind === 'callIndirect') {
-          w.u8(0x41); w.s32(0);
-          w.u8(0x20); w.u32(pc);
-          this.#memarg(0x37, o.pcOffset, true);
+          w.i32Const(0);
+          w.localGet(pc);
+          w.stateAccess(W.i64Store, o.pcOffset);
         }
         this.#leaveWithParamsStored();
-        w.u8(FUNC_END);
-        w.u8(0x20); w.u32(0);
-        w.u8(0x41); w.s32(1);
-        w.u8(0x6b);
-        for (const v of o.hotParams) { w.u8(0x20); w.u32(this.#localOf(v)); }
-        if (t.kind === 'call') { w.u8(0x41); w.s32(o.slotOf(t.pc)); } else this.#lookup(pc);
+        w.u8(W.end);
+        w.localGet(0);
+        w.i32Const(1);
+        w.u8(W.i32Sub);
+        for (const v of o.hotParams) { w.localGet(this.#localOf(v)); }
+        if (t.kind === 'call') { w.i32Const(o.slotOf(t.pc)); } else this.#lookup(pc);
         if (pc >= 0) this.#give('i64', pc);
-        w.u8(0x11); w.u32(this.#imports.regionType); w.u32(0);
-        for (const v of [...o.hotResults].reverse()) { w.u8(0x21); w.u32(this.#localOf(v)); }
+        w.callIndirect(this.#imports.regionType);
+        for (const v of [...o.hotResults].reverse()) { w.localSet(this.#localOf(v)); }
         // Returned elsewhere (longjmp, signal, exec): so do we.
-        w.u8(0x41); w.s32(0);
-        this.#memarg(0x29, o.pcOffset, true);
-        w.u8(0x42); this.#const64(t.returnPc);
-        w.u8(0x52);
-        w.u8(0x04); w.u8(BLOCK_VOID);
-        for (const v of o.hotResults) { w.u8(0x20); w.u32(this.#localOf(v)); }
-        w.u8(0x0f);
-        w.u8(FUNC_END);
+        w.i32Const(0);
+        w.stateAccess(W.i64Load, o.pcOffset);
+        w.i64ConstOf(t.returnPc);
+        w.u8(W.i64Ne);
+        w.if(BLOCK.void);
+        for (const v of o.hotResults) { w.localGet(this.#localOf(v)); }
+        w.u8(W.return);
+        w.u8(W.end);
         this.#reload(this.#an.number[t.next.id] as number, o.hotResults);
         this.#goto(i, t.next);
         return;
@@ -755,10 +828,10 @@ export class Lowering {
         this.#settle();
         this.#storeStale(i, []);
         this.#storePc(t.nextPc);
-        w.u8(0x10); w.u32(this.#imports.runtime('syscall'));
-        w.u8(0x04); w.u8(BLOCK_VOID);
+        w.call(this.#imports.runtime('syscall'));
+        w.if(BLOCK.void);
         this.#leave();
-        w.u8(FUNC_END);
+        w.u8(W.end);
         this.#reload(this.#an.number[t.next.id] as number, []);
         this.#goto(i, t.next);
         return;
@@ -766,8 +839,8 @@ export class Lowering {
         this.#settle();
         this.#storeStale(i, []);
         this.#storePc(t.pc);
-        w.u8(0x41); w.s32(t.code);
-        w.u8(0x10); w.u32(this.#imports.runtime('trap'));
+        w.i32Const(t.code);
+        w.call(this.#imports.runtime('trap'));
         this.#leave();
         return;
       default:
@@ -784,56 +857,56 @@ export class Lowering {
   #branch(i: number, then: Block, otherwise: Block): void {
     const w = this.#w;
     if (then === otherwise) {
-      w.u8(0x1a);
+      w.u8(W.drop);
       this.#goto(i, then);
       return;
     }
     if (this.#an.reducible) {
       const yes = this.#labelFor(i, this.#an.number[then.id] as number);
       if (yes >= 0) {
-        w.u8(0x0d); w.u32(yes);
+        w.brIf(yes);
         this.#goto(i, otherwise);
         return;
       }
       const no = this.#labelFor(i, this.#an.number[otherwise.id] as number);
       if (no >= 0) {
-        w.u8(0x45);
-        w.u8(0x0d); w.u32(no);
+        w.u8(W.i32Eqz);
+        w.brIf(no);
         this.#goto(i, then);
         return;
       }
     }
-    w.u8(0x04); w.u8(BLOCK_VOID);
-    this.#labels.push({ kind: 'other' });
+    w.if(BLOCK.void);
+    this.#pushLabel(LABEL.other, 0);
     this.#goto(i, then);
-    this.#labels.pop();
-    w.u8(FUNC_END);
+    this.#popLabel();
+    w.u8(W.end);
     this.#goto(i, otherwise);
   }
 
   #spendBudget(i: number, pc: number): void {
     const w = this.#w;
     const o = this.#region as RegionOptions;
-    w.u8(0x20); w.u32(this.#budgetLocal);
-    w.u8(0x41); w.s32(1);
-    w.u8(0x6b);
-    w.u8(0x22); w.u32(this.#budgetLocal);
-    w.u8(0x45);
-    w.u8(0x04); w.u8(BLOCK_VOID);
+    w.localGet(this.#budgetLocal);
+    w.i32Const(1);
+    w.u8(W.i32Sub);
+    w.localTee(this.#budgetLocal);
+    w.u8(W.i32Eqz);
+    w.if(BLOCK.void);
     this.#storeSet(this.#an.staleIn, i, o.hotParams);
     this.#storePc(pc);
-    this.#tailCall(() => { w.u8(0x41); w.s32(layout.SLOT_BUDGET); });
-    w.u8(FUNC_END);
+    this.#tailCall(() => { w.i32Const(layout.SLOT_BUDGET); });
+    w.u8(W.end);
   }
 
   /** return_call_indirect with depth and hot parameters; `slot` pushes the table slot. */
   #tailCall(slot: () => void): void {
     const w = this.#w;
     const o = this.#region as RegionOptions;
-    w.u8(0x20); w.u32(0);
-    for (const v of o.hotParams) { w.u8(0x20); w.u32(this.#localOf(v)); }
+    w.localGet(0);
+    for (const v of o.hotParams) { w.localGet(this.#localOf(v)); }
     slot();
-    w.u8(0x13); w.u32(this.#imports.regionType); w.u32(0);
+    w.returnCallIndirect(this.#imports.regionType);
   }
 
   /** Return with everything in state memory; results from there. */
@@ -841,10 +914,10 @@ export class Lowering {
     const w = this.#w;
     const o = this.#region as RegionOptions;
     for (const v of o.hotResults) {
-      w.u8(0x41); w.s32(0);
-      this.#memarg(0x29, v.offset, true);
+      w.i32Const(0);
+      w.stateAccess(W.i64Load, v.offset);
     }
-    w.u8(0x0f);
+    w.u8(W.return);
   }
   /** As `leave` where only the hot parameters are still in locals. */
   #leaveWithParamsStored(): void {
@@ -857,7 +930,7 @@ export class Lowering {
     this.#value(v);
     this.#settle();
     const local = this.#take('i64');
-    this.#w.u8(0x21); this.#w.u32(local);
+    this.#w.localSet(local);
     return local;
   }
 
@@ -866,37 +939,37 @@ export class Lowering {
     const w = this.#w;
     const o = this.#region as RegionOptions;
     const entry = this.#take('i32');
-    w.u8(0x41); w.s32(0);
-    w.u8(0x20); w.u32(local);
-    this.#memarg(0x37, o.pcOffset, true);
-    w.u8(0x20); w.u32(local);
-    w.u8(0xa7);
-    w.u8(0x22); w.u32(entry);
-    w.u8(0x20); w.u32(entry);
-    w.u8(0x41); w.s32(layout.JUMP_CACHE_BITS);
-    w.u8(0x76);
-    w.u8(0x73);
-    w.u8(0x41); w.s32((1 << layout.JUMP_CACHE_BITS) - 1);
-    w.u8(0x71);
-    w.u8(0x41); w.s32(4);
-    w.u8(0x74);
-    w.u8(0x21); w.u32(entry);
-    w.u8(0x20); w.u32(entry);
-    this.#memarg(0x28, layout.JUMP_CACHE + 8, true);
-    w.u8(0x41); w.s32(layout.SLOT_MISS);
-    w.u8(0x20); w.u32(entry);
-    this.#memarg(0x29, layout.JUMP_CACHE, true);
-    w.u8(0x20); w.u32(local);
-    w.u8(0x51);
-    w.u8(0x1b);
+    w.i32Const(0);
+    w.localGet(local);
+    w.stateAccess(W.i64Store, o.pcOffset);
+    w.localGet(local);
+    w.u8(W.i32WrapI64);
+    w.localTee(entry);
+    w.localGet(entry);
+    w.i32Const(layout.JUMP_CACHE_BITS);
+    w.u8(W.i32ShrU);
+    w.u8(W.i32Xor);
+    w.i32Const((1 << layout.JUMP_CACHE_BITS) - 1);
+    w.u8(W.i32And);
+    w.i32Const(4);
+    w.u8(W.i32Shl);
+    w.localSet(entry);
+    w.localGet(entry);
+    w.stateAccess(W.i32Load, layout.JUMP_CACHE + 8);
+    w.i32Const(layout.SLOT_MISS);
+    w.localGet(entry);
+    w.stateAccess(W.i64Load, layout.JUMP_CACHE);
+    w.localGet(local);
+    w.u8(W.i64Eq);
+    w.u8(W.select);
     this.#give('i32', entry);
   }
 
   // ---- variables and state memory ----
 
   #localOf(v: Var): number {
-    const known = this.#varLocal[v.index];
-    if (known !== undefined) return known;
+    const known = this.#varLocal[v.index] as number;
+    if (known >= 0) return known;
     const local = this.#fresh(v.type);
     this.#varLocal[v.index] = local;
     return local;
@@ -911,9 +984,9 @@ export class Lowering {
         bits &= bits - 1;
         const v = this.#ir.vars[word * 32 + k] as Var;
         if (except.includes(v)) continue;
-        w.u8(0x41); w.s32(0);
-        this.#memarg(LOAD_FOR[v.type], v.offset, true);
-        w.u8(0x21); w.u32(this.#localOf(v));
+        w.i32Const(0);
+        w.stateAccess(LOAD_FOR[v.type], v.offset);
+        w.localSet(this.#localOf(v));
       }
     }
   }
@@ -934,45 +1007,29 @@ export class Lowering {
   }
   #storeVar(v: Var): void {
     const w = this.#w;
-    w.u8(0x41); w.s32(0);
-    w.u8(0x20); w.u32(this.#localOf(v));
-    this.#memarg(STORE_FOR[v.type], v.offset, true);
+    w.i32Const(0);
+    w.localGet(this.#localOf(v));
+    w.stateAccess(STORE_FOR[v.type], v.offset);
   }
-  /** Precise mode: everything that may be stale by the end of this block, as it is now. */
+  /** Precise mode: whatever differs from state memory at this point; afterwards nothing does. */
   #storeStaleHere(): void {
-    this.#storeStale(this.#at, []);
+    this.#storeSet(this.#staleNow, 0, []);
+    this.#staleNow.fill(0);
   }
   #storePc(pc: number): void {
     const w = this.#w;
-    w.u8(0x41); w.s32(0);
-    w.u8(0x42); this.#const64(pc);
-    this.#memarg(0x37, (this.#region as RegionOptions).pcOffset, true);
-  }
-  #const64(n: number): void {
-    this.#w.s64(n | 0, Math.floor(n / 4294967296));
-  }
-
-  /** Opcode and memarg of an access to state memory or guest memory. */
-  #memarg(op: number, offset: number, state: boolean): void {
-    this.#opcode(op);
-    if (state) {
-      this.#w.u8(STATE_MEMORY[0]);
-      this.#w.u8(STATE_MEMORY[1]);
-    } else this.#w.u8(0);
-    this.#w.u32(offset);
+    w.i32Const(0);
+    w.i64ConstOf(pc);
+    w.stateAccess(W.i64Store, (this.#region as RegionOptions).pcOffset);
   }
   #site(pc: number): void {
-    this.#sites.push({ offset: this.#w.length, pc });
+    if (this.#region?.sites === true) this.#sites.push({ offset: this.#w.length, pc });
   }
 
   // ---- locals ----
 
   #take(type: ValType): number {
-    const pool = this.#free.get(type);
-    const known = pool?.pop();
-    if (known !== undefined) return known;
-    this.#locals.push(type);
-    return this.#params + this.#locals.length - 1;
+    return this.#free[type].pop() ?? this.#fresh(type);
   }
   /** A local that is nobody else's: for what outlives a block, since emission order is not execution order. */
   #fresh(type: ValType): number {
@@ -980,9 +1037,6 @@ export class Lowering {
     return this.#params + this.#locals.length - 1;
   }
   #give(type: ValType, local: number): void {
-    const pool = this.#free.get(type);
-    if (pool === undefined) this.#free.set(type, [local]);
-    else pool.push(local);
+    this.#free[type].push(local);
   }
 }
-

@@ -63,9 +63,9 @@ export class RegionRunner {
       runtime: (name) => m.importFunction('r', name, name === 'syscall' ? m.type([], ['i32']) : m.type(['i32'], [])),
     };
     const f = this.#frontend;
-    const lowered = Lowering.region(ir, entry, imports, {
+    const lowered = new Lowering().region(ir, entry, imports, {
       pcOffset: f.pcOffset, hotParams: f.hotParams, hotResults: f.hotResults, isaVars: f.vars.length,
-      slotOf: () => layout.SLOT_MISS, budget: 1 << 30, counter: -1, precise,
+      slotOf: () => layout.SLOT_MISS, budget: 1 << 30, counter: -1, precise, sites: false,
     });
     m.func(frame, lowered.locals, lowered.body, { name: 'r0', slot: layout.FIRST_SLOT });
     let trap: number | undefined;
