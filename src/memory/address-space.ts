@@ -19,6 +19,7 @@ import {
 import { errno } from '../abi/errno.ts';
 import type { CodeListener, Host } from '../kernel/ports.ts';
 import { ADVICE_DONT_FORK, advised, type Backing, clip, HOST_MAP_FLAGS, hostProtection, type Mapping, MappingList, PAGE } from './mapping.ts';
+import { HostRange } from './host-range.ts';
 import { findBottomUp, findTopDown, gapStart, isFree, MIN_ADDRESS } from './placement.ts';
 
 export type { Backing, Mapping } from './mapping.ts';
@@ -63,7 +64,7 @@ const misaligned = (n: number): boolean => n % PAGE !== 0;
 export class AddressSpace {
   /** Bytes; the first address that is not the guest's. */
   readonly size: number;
-  readonly #host: Host;
+  readonly #range: HostRange;
   readonly #list = new MappingList();
   #listener: CodeListener = { codeChanged: () => {} };
   #limits: SpaceLimits = noLimits;
@@ -75,7 +76,7 @@ export class AddressSpace {
   #lockFuture = -1;
 
   constructor(host: Host) {
-    this.#host = host;
+    this.#range = new HostRange(host);
     this.size = host.memorySize;
     this.#mmapTop = this.size - Math.min(STACK_ROOM, this.size / 8);
   }
@@ -144,7 +145,7 @@ export class AddressSpace {
 
   /** Unmap everything, as execve does. */
   reset(): void {
-    this.#close(0, this.size);
+    this.#range.close(0, this.size);
     this.#list.clear();
     this.#brkStart = 0;
     this.#brkEnd = 0;
@@ -170,7 +171,7 @@ export class AddressSpace {
     const anonymous = (flags & MAP_ANONYMOUS) !== 0;
     let backing: Backing | undefined;
     if (!anonymous) {
-      const file = this.#describe(hostFd, (flags & MAP_TYPE) !== MAP_PRIVATE);
+      const file = this.#range.describe(hostFd, (flags & MAP_TYPE) !== MAP_PRIVATE);
       if (typeof file === 'number') return file;
       backing = file;
       // Only files of hugetlbfs may be mapped so; the engine does not have its pages.
@@ -191,7 +192,7 @@ export class AddressSpace {
     const growsDown = (flags & MAP_GROWSDOWN) !== 0;
     if (growsDown && (!anonymous || shared)) return -errno.EINVAL;
     if (anonymous && shared) backing = { kind: 'shared-anonymous', path: '/dev/zero (deleted)', dev: 0, inode: 0, writable: true };
-    if (!anonymous && prot & PROT_EXEC && this.#mountedNoExec(hostFd)) return -errno.EPERM;
+    if (!anonymous && prot & PROT_EXEC && this.#range.mountedNoExec(hostFd)) return -errno.EPERM;
     if (this.#sealedIn(place, place + bytes)) return -errno.EPERM;
     const refusal = this.#mayGrow(bytes - this.#mappedIn(place, place + bytes), !shared && (prot & PROT_WRITE) !== 0);
     if (refusal < 0) return refusal;
@@ -242,7 +243,7 @@ export class AddressSpace {
       const part = clip(m, start, end);
       if (m.sealed) return -errno.EPERM;
       if (part.prot !== (prot & PROT_ALL)) {
-        const result = this.#hostCall('mprotect', part.start, part.end - part.start, hostProtection(prot));
+        const result = this.#range.call('mprotect', part.start, part.end - part.start, hostProtection(prot));
         if (result < 0) return result;
         if (part.prot & PROT_EXEC) this.#listener.codeChanged(part.start, part.end);
         this.#list.insert({ ...part, prot: prot & PROT_ALL });
@@ -390,11 +391,11 @@ export class AddressSpace {
       if (result < 0) return result;
     } else {
       // Only the kernel still knows the file: take the mapping aside, and bring it back longer.
-      const aside = this.#hostMoveAside(start, oldBytes);
+      const aside = this.#range.moveAside(start, oldBytes);
       if (aside < 0) return aside;
-      const result = this.#hostRemap(aside, oldBytes, this.#host.memoryBase + start, bytes);
+      const result = this.#range.remap(aside, oldBytes, this.#range.base + start, bytes);
       if (result < 0) {
-        this.#hostRemap(aside, oldBytes, this.#host.memoryBase + start, oldBytes);
+        this.#range.remap(aside, oldBytes, this.#range.base + start, oldBytes);
         return result;
       }
     }
@@ -404,41 +405,41 @@ export class AddressSpace {
 
   /** Move to `place`, which is free, and change the size; `keep` leaves the old range mapped, empty. */
   #move(m: Mapping, start: number, oldBytes: number, place: number, bytes: number, keep: boolean): number {
-    const base = this.#host.memoryBase;
+    const base = this.#range.base;
     const end = start + oldBytes;
     const moved: Mapping = { ...clip(m, start, Math.max(end, start + PAGE)), start: place, end: place + bytes };
     if (oldBytes === 0) {
       // A second view of shared memory: the kernel's own meaning of old size 0.
-      const result = this.#hostRemap(base + start, 0, base + place, bytes);
+      const result = this.#range.remap(base + start, 0, base + place, bytes);
       if (result < 0) return this.#repair(place, bytes, result);
       this.#list.insert(moved);
       return place;
     }
     if (m.backing === undefined) {
-      let result = this.#hostRemapKeeping(start, oldBytes, base + place);
+      let result = this.#range.remapKeeping(start, oldBytes, base + place);
       if (result >= 0 && bytes > oldBytes) {
         const flags = MAP_PRIVATE | MAP_ANONYMOUS | (m.noReserve ? MAP_NORESERVE : 0) | (m.locked ? MAP_LOCKED : 0);
         result = this.#hostMap(place + oldBytes, bytes - oldBytes, hostProtection(m.prot), flags, -1, 0);
         if (result < 0) {
-          this.#hostRemapKeeping(place, oldBytes, base + start);
-          this.#close(place, place + bytes);
+          this.#range.remapKeeping(place, oldBytes, base + start);
+          this.#range.close(place, place + bytes);
           return result;
         }
       }
       if (result < 0) return this.#repair(place, bytes, result);
     } else {
-      const aside = this.#hostMoveAside(start, oldBytes);
+      const aside = this.#range.moveAside(start, oldBytes);
       if (aside < 0) return aside;
-      const result = this.#hostRemap(aside, oldBytes, base + place, bytes);
+      const result = this.#range.remap(aside, oldBytes, base + place, bytes);
       if (result < 0) {
-        this.#hostRemap(aside, oldBytes, base + start, oldBytes);
+        this.#range.remap(aside, oldBytes, base + start, oldBytes);
         return this.#repair(place, bytes, result);
       }
     }
     this.#codeGone(start, end);
     if (keep) this.#list.update(start, end, (part) => ({ ...part, locked: false }));
     else {
-      this.#close(start, end);
+      this.#range.close(start, end);
       this.#list.remove(start, end);
     }
     this.#list.insert(moved);
@@ -454,7 +455,7 @@ export class AddressSpace {
     if (end > 2 ** 64) return -errno.ENOMEM;
     return this.#forEachPart(addr, end, (m) => {
       if (flags & MS_INVALIDATE && m.locked) return -errno.EBUSY;
-      return this.#hostCall('msync', m.start, m.end - m.start, flags);
+      return this.#range.call('msync', m.start, m.end - m.start, flags);
     });
   }
 
@@ -469,7 +470,7 @@ export class AddressSpace {
     return this.#forEachPart(addr, end, (m) => {
       // Forking is done with all of the range present; the child then drops what it must not have.
       const ours = what === advice.MADV_DONTFORK || what === advice.MADV_DOFORK;
-      const result = ours ? 0 : this.#hostCall('madvise', m.start, m.end - m.start, what);
+      const result = ours ? 0 : this.#range.call('madvise', m.start, m.end - m.start, what);
       if (result < 0) return result;
       const after = advised(m, what);
       if (after !== m) this.#list.insert(after);
@@ -483,7 +484,7 @@ export class AddressSpace {
     if (misaligned(addr)) return -errno.EINVAL;
     if (addr > this.size || length > this.size - addr) return -errno.ENOMEM;
     if (!this.#list.covers(addr, addr + up(length))) return -errno.ENOMEM;
-    return this.#hostCall('mincore', addr, length, vector);
+    return this.#range.call('mincore', addr, length, vector);
   }
 
   mlock(addr: number, length: number, flags = 0): number {
@@ -500,7 +501,7 @@ export class AddressSpace {
     const how = flags & MCL_ONFAULT ? MLOCK_ONFAULT : 0;
     if (flags & MCL_CURRENT) {
       for (const m of [...this.#list.all]) {
-        const result = this.#hostCall('mlock2', m.start, m.end - m.start, how);
+        const result = this.#range.call('mlock2', m.start, m.end - m.start, how);
         // What cannot be populated (PROT_NONE, past a file's end) is locked all the same.
         if (result < 0 && result !== -errno.ENOMEM && result !== -errno.EAGAIN) return result;
         this.#list.update(m.start, m.end, (part) => ({ ...part, locked: true }));
@@ -514,7 +515,7 @@ export class AddressSpace {
     this.#lockFuture = -1;
     for (const m of [...this.#list.all]) {
       if (!m.locked) continue;
-      this.#hostCall('munlock', m.start, m.end - m.start);
+      this.#range.call('munlock', m.start, m.end - m.start);
       this.#list.update(m.start, m.end, (part) => ({ ...part, locked: false }));
     }
     return 0;
@@ -539,7 +540,7 @@ export class AddressSpace {
     if (m === undefined || !m.shared || m.backing === undefined || !this.#list.covers(start, start + bytes)) {
       return -errno.EINVAL;
     }
-    const result = this.#hostCall('remap_file_pages', start, bytes, 0, pageOffset, flags);
+    const result = this.#range.call('remap_file_pages', start, bytes, 0, pageOffset, flags);
     if (result < 0) return this.#repair(start, bytes, result);
     this.#codeGone(start, start + bytes);
     this.#list.update(start, start + bytes, (part) => ({ ...part, offset: pageOffset * PAGE + (part.start - start) }));
@@ -553,7 +554,7 @@ export class AddressSpace {
     const SHM_RND = 0o20000;
     const SHM_REMAP = 0o40000;
     const SHM_EXEC = 0o100000;
-    const bytes = this.#shmSize(id);
+    const bytes = this.#range.shmSize(id);
     if (bytes < 0) return bytes;
     let place = addr;
     if (addr !== 0) {
@@ -572,9 +573,7 @@ export class AddressSpace {
       place = this.#place(0, bytes, 0);
       if (place < 0) return place;
     }
-    const result = this.#host.syscall(
-      this.#host.nr['shmat']!, id, this.#host.memoryBase + place, (flags & ~(SHM_RND | SHM_EXEC)) | SHM_REMAP,
-    );
+    const result = this.#range.attach(id, place, (flags & ~(SHM_RND | SHM_EXEC)) | SHM_REMAP);
     if (result < 0) return this.#repair(place, bytes, result);
     this.#codeGone(place, place + bytes);
     const prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0);
@@ -651,7 +650,7 @@ export class AddressSpace {
     if (first === undefined || last === undefined) return 0;
     const from = Math.max(first.start, start);
     const to = Math.min(last.end, end);
-    const result = this.#close(from, to);
+    const result = this.#range.close(from, to);
     if (result < 0) return result;
     this.#codeGone(from, to);
     this.#list.remove(from, to);
@@ -681,7 +680,7 @@ export class AddressSpace {
     if (end === start) return 0;
     return this.#forEachPart(start, end, (m) => {
       const bytes = m.end - m.start;
-      const result = locked ? this.#hostCall('mlock2', m.start, bytes, flags) : this.#hostCall('munlock', m.start, bytes);
+      const result = locked ? this.#range.call('mlock2', m.start, bytes, flags) : this.#range.call('munlock', m.start, bytes);
       if (result >= 0 || result === -errno.ENOMEM) this.#list.update(m.start, m.end, (part) => ({ ...part, locked }));
       return result;
     }, true);
@@ -689,128 +688,28 @@ export class AddressSpace {
 
   #lockIfFuture(start: number, end: number): void {
     if (this.#lockFuture < 0) return;
-    this.#hostCall('mlock2', start, end - start, this.#lockFuture);
+    this.#range.call('mlock2', start, end - start, this.#lockFuture);
     this.#list.update(start, end, (m) => ({ ...m, locked: true }));
   }
 
   // ---- the host
 
-  /** A host call whose first argument is a guest address. */
-  #hostCall(name: string, addr: number, a1: number, a2 = 0, a3 = 0, a4 = 0): number {
-    return this.#host.syscall(this.#host.nr[name]!, this.#host.memoryBase + addr, a1, a2, a3, a4);
-  }
-
   /** mmap at a fixed guest address; 0 or −errno. */
   #hostMap(addr: number, bytes: number, prot: number, flags: number, fd: number, offset: number): number {
-    const host = this.#host;
-    const result = host.syscall(host.nr['mmap']!, host.memoryBase + addr, bytes, prot, flags | MAP_FIXED, fd, offset);
+    const result = this.#range.map(addr, bytes, prot, flags, fd, offset);
     return result < 0 ? this.#repair(addr, bytes, result) : 0;
   }
 
-  /** PROT_NONE over [start, end). */
-  #close(start: number, end: number): number {
-    const host = this.#host;
-    const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    const result = host.syscall(host.nr['mmap']!, host.memoryBase + start, end - start, 0, flags, -1, 0);
-    return result < 0 ? result : 0;
-  }
-
   /**
-   * After a failed MAP_FIXED the kernel may already have unmapped what was there. Fill such holes before anything
-   * else can come to lie in them, and forget the guest's mappings that are gone.
+   * After a failed MAP_FIXED the kernel may already have unmapped what was there: forget the guest's mappings that
+   * are gone.
    */
   #repair(addr: number, bytes: number, error: number): number {
-    const host = this.#host;
-    const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-    const result = host.syscall(host.nr['mmap']!, host.memoryBase + addr, bytes, 0, flags, -1, 0);
-    if (result >= 0) {
+    if (this.#range.fillHole(addr, bytes)) {
       this.#codeGone(addr, addr + bytes);
       this.#list.remove(addr, addr + bytes);
     }
     return error;
-  }
-
-  /** mremap of host addresses to a fixed place: the new place, or −errno. */
-  #hostRemap(from: number, oldBytes: number, to: number, bytes: number): number {
-    return this.#host.syscall(this.#host.nr['mremap']!, from, oldBytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
-  }
-
-  /**
-   * Move guest memory to a host address and leave the old range mapped, so that there is no moment at which it is
-   * free; old kernels cannot, there it is closed right after.
-   */
-  #hostRemapKeeping(start: number, bytes: number, to: number): number {
-    const flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
-    const from = this.#host.memoryBase + start;
-    const result = this.#host.syscall(this.#host.nr['mremap']!, from, bytes, bytes, flags, to);
-    if (result !== -errno.EINVAL) return result;
-    const moved = this.#hostRemap(from, bytes, to, bytes);
-    if (moved >= 0) this.#close(start, start + bytes);
-    return moved;
-  }
-
-  /** Move guest memory out of the range; returns the host address where it is now, or −errno. */
-  #hostMoveAside(start: number, bytes: number): number {
-    const host = this.#host;
-    const place = host.syscall(host.nr['mmap']!, 0, bytes, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (place < 0) return place;
-    const result = this.#hostRemapKeeping(start, bytes, place);
-    return result < 0 ? result : place;
-  }
-
-  /** Identity of an open file, or −EBADF. */
-  #describe(hostFd: number, shared: boolean): Backing | number {
-    const host = this.#host;
-    const mark = host.scratch.mark();
-    const at = host.scratch.alloc(144);
-    const view = host.scratch.view;
-    const failed = host.syscall(host.nr['fstat']!, hostFd, host.scratch.address + at);
-    const dev = Number(view.getBigUint64(at, true));
-    const inode = Number(view.getBigUint64(at + 8, true));
-    host.scratch.release(mark);
-    if (failed < 0) return -errno.EBADF;
-    const F_GETFL = 3;
-    const O_ACCMODE = 3;
-    const writable = shared && (host.syscall(host.nr['fcntl']!, hostFd, F_GETFL) & O_ACCMODE) !== 0;
-    return { kind: 'file', path: this.#pathOf(hostFd), dev, inode, writable };
-  }
-
-  #pathOf(hostFd: number): string {
-    const { scratch, nr } = this.#host;
-    const mark = scratch.mark();
-    const name = new TextEncoder().encode(`/proc/self/fd/${hostFd}\0`);
-    const nameAt = scratch.alloc(name.length);
-    scratch.bytes.set(name, nameAt);
-    const at = scratch.alloc(PAGE);
-    const AT_FDCWD = -100;
-    const n = this.#host.syscall(nr['readlinkat']!, AT_FDCWD, scratch.address + nameAt, scratch.address + at, PAGE);
-    const path = n > 0 ? new TextDecoder().decode(scratch.bytes.slice(at, at + n)) : '';
-    scratch.release(mark);
-    return path;
-  }
-
-  /** True if the file lies on a file system mounted noexec. */
-  #mountedNoExec(hostFd: number): boolean {
-    const { scratch, nr } = this.#host;
-    const ST_NOEXEC = 8;
-    const mark = scratch.mark();
-    const at = scratch.alloc(128);
-    const result = this.#host.syscall(nr['fstatfs']!, hostFd, scratch.address + at);
-    const noExec = result >= 0 && (scratch.view.getUint32(at + 80, true) & ST_NOEXEC) !== 0;
-    scratch.release(mark);
-    return noExec;
-  }
-
-  /** Page-rounded size of a System V segment, or −errno. */
-  #shmSize(id: number): number {
-    const { scratch, nr } = this.#host;
-    const IPC_STAT = 2;
-    const mark = scratch.mark();
-    const at = scratch.alloc(144);
-    const result = this.#host.syscall(nr['shmctl']!, id, IPC_STAT, scratch.address + at);
-    const bytes = Number(scratch.view.getBigUint64(at + 48, true));
-    scratch.release(mark);
-    return result < 0 ? result : up(bytes);
   }
 }
 
