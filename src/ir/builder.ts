@@ -297,9 +297,12 @@ export class Builder implements Numeric {
     this.args.push(expected, replacement);
     return this.#push(OP.atomicCmpxchg, addr, this.args.length - 2, size);
   }
-  /** Writes nothing, but faults before anything after it if one of `size` ≤ 4096 bytes at `addr` cannot be written. */
-  probeWrite(addr: Value, size: number): void {
-    this.#push(OP.probeWrite, addr, -1, size);
+  /**
+   * Writes nothing, but faults before anything after it if one of `size` ≤ 4096 bytes at `addr` + `offset` cannot be
+   * written. To stand before stores that must be made all or none; 0 ≤ offset < 65536.
+   */
+  probeWrite(addr: Value, size: number, offset = 0): void {
+    this.#push(OP.probeWrite, addr, offset, size);
   }
   fence(): void {
     this.#push(OP.fence, -1, -1, -1);

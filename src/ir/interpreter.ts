@@ -356,8 +356,8 @@ class Frame {
         return;
       }
       case OP.probeWrite: {
-        const addr = view.getBigUint64(this.slot(a), true);
-        for (const at of [addr, BigInt.asUintN(64, addr + BigInt(c - 1))]) this.#storeInteger(at, 1, this.#loadInteger(at, 1));
+        const addr = view.getBigUint64(this.slot(a), true) + BigInt(b);
+        for (const at of [addr, addr + BigInt(c - 1)].map((n) => BigInt.asUintN(64, n))) this.#storeInteger(at, 1, this.#loadInteger(at, 1));
         return;
       }
       case OP.atomicCmpxchg: {

@@ -29,7 +29,7 @@ export const OP = {
   mulHiS: 0x11,
   atomicRmw: 0x12, // a = address, b = value, c = (size | kind << 8); old value
   atomicCmpxchg: 0x13, // a = address, b = index in args (expected, replacement), c = size; old value
-  probeWrite: 0x14, // a = address, c = size: writes nothing, but faults if [a, a + size) cannot be written
+  probeWrite: 0x14, // a = address, b = offset, c = size: writes nothing, but faults if the bytes cannot be written
 } as const;
 
 const I32_TEST = { eqz: 0x45 } as const;

@@ -73,7 +73,7 @@ function operationText(ir: Builder, v: number): string {
     case OP.atomicRmw:
       return `atomic.${ATOMIC_KINDS[c >> 8]}${(c & 0xff) * 8} [v${a}], v${b}`;
     case OP.probeWrite:
-      return `probe write ${c} [v${a}]`;
+      return `probe write ${c} [v${a}${offset(b)}]`;
     case OP.atomicCmpxchg:
       return `atomic.cmpxchg${c * 8} [v${a}], v${ir.args[b]}, v${ir.args[b + 1]}`;
     default:

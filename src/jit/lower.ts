@@ -674,13 +674,15 @@ export class Lowering {
   }
 
   /**
-   * Only precise code can tell a store that was half made. One page is no matter: there the first store faults before it
-   * writes. Across two, an atomic operation that changes nothing touches the first and the last byte.
+   * Only precise code can tell a store that was half made. Within one page the first store faults before it writes;
+   * across two, an atomic operation that changes nothing touches the first and the last byte. A size of 1 is asked for
+   * by who knows better, and always touched.
    */
   #probeWrite(v: number): void {
     const ir = this.#ir;
     const w = this.#w;
     const a = ir.a[v] as number;
+    const base = ir.b[v] as number;
     const size = ir.c[v] as number;
     if (this.#region?.precise !== true) {
       this.#left[a] = (this.#left[a] as number) - 1;
@@ -688,15 +690,22 @@ export class Lowering {
       return;
     }
     this.#value(a);
+    if (base !== 0) {
+      w.i64ConstOf(base);
+      w.u8(I64_ADD);
+    }
     const addr = this.#take('i64');
-    w.localTee(addr);
-    w.u8(W.i32WrapI64);
-    w.i32Const(4095);
-    w.u8(W.i32And);
-    w.i32Const(4096 - size);
-    w.u8(I32_GT_U);
+    w.localSet(addr);
     this.#storeStaleHere();
-    w.if(BLOCK.void);
+    if (size > 1) {
+      w.localGet(addr);
+      w.u8(W.i32WrapI64);
+      w.i32Const(4095);
+      w.u8(W.i32And);
+      w.i32Const(4096 - size);
+      w.u8(I32_GT_U);
+      w.if(BLOCK.void);
+    }
     for (const offset of size === 1 ? [0] : [0, size - 1]) {
       w.localGet(addr);
       if (offset !== 0) {
@@ -708,7 +717,7 @@ export class Lowering {
       w.atomic(ATOMIC_BASE.or + (ATOMIC_BY_SIZE[1] as number), 0);
       w.u8(W.drop);
     }
-    w.u8(W.end);
+    if (size > 1) w.u8(W.end);
     this.#give('i64', addr);
   }
 

@@ -79,7 +79,7 @@ function build(ir: Builder, next: (n: number) => number): Block {
           break;
         }
         case 3:
-          if (next(4) === 0) ir.probeWrite(address(), 1 + next(64));
+          if (next(4) === 0) ir.probeWrite(address(), 1 + next(64), next(40));
           if (next(2) === 0) pool.push(ir.stateLoad('i64.load', STATE_SCRATCH + 8 * next(4)));
           else ir.stateStore('i64.store', STATE_SCRATCH + 8 * next(4), pick('i64'));
           break;

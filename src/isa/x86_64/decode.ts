@@ -216,7 +216,7 @@ export class Decoder {
           const sib = bytes[p++] as number;
           insn.scale = sib >> 6;
           const index = ((sib >> 3) & 7) | ((rex & 2) << 2);
-          if (index !== 4) insn.index = index;
+          if (index !== 4 || (attribute & VSIB) !== 0) insn.index = index;
           if ((sib & 7) === 5 && mod === 0) bytesOfDisp = 4;
           else insn.base = (sib & 7) | ((rex & 1) << 3);
         } else if (rm === 5 && mod === 0) {
@@ -306,6 +306,8 @@ export class Decoder {
     }
     // VEX.vvvv must be 1111b where the row has no operand in it.
     if (vvvv !== 0 && (attribute & USES_VVVV) === 0) return bad(UNDEFINED, pc, insn.length);
+    // A gather needs its SIB, and three different registers for destination, indices and mask.
+    if ((attribute & VSIB) !== 0 && (insn.index < 0 || insn.reg === insn.index || insn.reg === vvvv || vvvv === insn.index)) return bad(UNDEFINED, pc, insn.length);
     return insn;
   }
 
@@ -314,7 +316,7 @@ export class Decoder {
     return bytes.length >= limit ? bad(TOO_LONG, pc, limit - at) : undefined;
   }
 }
-const USES_VVVV = 32;
+const USES_VVVV = 32, VSIB = 64;
 
 function bad(row: Encoding, pc: number, length: number): Insn {
   const insn = new Insn(row);
@@ -347,7 +349,8 @@ function attributes(row: Encoding): number {
     (options.lock === true && first !== undefined && (first.kind === KIND.E || first.kind === KIND.M) ? LOCKABLE : 0) |
     (first !== undefined && first.kind === KIND.M ? MEMORY_FIRST : 0) |
     (opcode.prefix === 1 ? PREFIX_66 : 0) |
-    (operands.some((o) => o.kind === KIND.B || o.kind === KIND.H) ? USES_VVVV : 0)
+    (operands.some((o) => o.kind === KIND.B || o.kind === KIND.H) ? USES_VVVV : 0) |
+    (operands.some((o) => o.kind === KIND.vsib) ? VSIB : 0)
   );
 }
 function immediatePlan(row: Encoding, list: readonly Immediate[]): number {

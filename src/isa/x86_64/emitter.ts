@@ -300,6 +300,14 @@ export class Emitter {
       this.ir.store(name, this.#memoryBase, v, this.#memoryOffset + offset);
     }
   }
+  /** Fault now if `size` bytes of the memory operand cannot all be written. */
+  probeWrite(o: Operand, size: number): void {
+    if (o.kind === KIND.O) this.ir.probeWrite(this.#moffs(), size);
+    else {
+      this.#resolve();
+      this.ir.probeWrite(this.#memoryBase, size, this.#memoryOffset);
+    }
+  }
   /** Load or store `size` bits at an address: integers as `read` gives them. */
   loadInt(address: Value, size: number, offset = 0): Value {
     return this.ir.load(LOAD_EXTEND[size] as LoadName, address, offset);
@@ -339,15 +347,21 @@ export class Emitter {
   }
   /** Set the low 128 bits; with a VEX encoding also clear the upper half. */
   setXmm(n: number, v: Value): void {
-    const { ir } = this;
-    ir.set(XMM[n] as (typeof XMM)[number], v);
-    if (this.vex) ir.set(YMM_HIGH[n] as (typeof XMM)[number], ir.const128(ZERO16));
+    this.ir.set(XMM[n] as (typeof XMM)[number], v);
+    if (this.vex) this.clearYmmHigh(n);
   }
   ymmHigh(n: number): Value {
     return this.ir.get(YMM_HIGH[n] as (typeof XMM)[number]);
   }
   setYmmHigh(n: number, v: Value): void {
     this.ir.set(YMM_HIGH[n] as (typeof XMM)[number], v);
+  }
+  /** Nothing is emitted where the upper half is known to be zero already, as in a run of VEX.128 instructions. */
+  clearYmmHigh(n: number): void {
+    const { ir } = this;
+    const known = ir.known(YMM_HIGH[n] as (typeof XMM)[number]);
+    if (known !== undefined && ir.op[known] === OP.const128 && (ir.vectors[ir.a[known] as number] as Uint8Array).every((b) => b === 0)) return;
+    this.setYmmHigh(n, ir.const128(ZERO16));
   }
   /**
    * A vector operand as v128. A register: all of it. Memory: as many bytes as the operand is wide (Wss 4, Wsd 8, Ww 2,
@@ -386,6 +400,36 @@ export class Emitter {
       case 8: this.store(o, 'i32.store8', ir.i32x4.extract_lane(v, 0)); break;
       default: this.store(o, 'v128.store', v);
     }
+  }
+  /** Is this the 256-bit form? */
+  get wide(): boolean {
+    return this.insn.vexL === 1;
+  }
+  /** The upper 128 bits of a 256-bit operand. */
+  readVectorHigh(o: Operand): Value {
+    return this.isMemory(o) ? this.load(o, 'v128.load', 16) : this.ymmHigh(this.register(o));
+  }
+  /** Write a 256-bit operand: both halves of a register, or 32 bytes of memory, all or (where a page is forbidden) none. */
+  writeWide(o: Operand, low: Value, high: Value): void {
+    const { ir } = this;
+    if (this.isMemory(o)) {
+      this.probeWrite(o, 32);
+      this.store(o, 'v128.store', low);
+      this.store(o, 'v128.store', high, 16);
+      return;
+    }
+    const n = this.register(o);
+    ir.set(XMM[n] as (typeof XMM)[number], low);
+    this.setYmmHigh(n, high);
+  }
+  /** Linear address of an element of a VSIB operand, from its index as i64. */
+  elementAddress(index: Value): Value {
+    const { ir, insn } = this;
+    let address = insn.scale === 0 ? index : ir.i64.shl(index, ir.const64(insn.scale));
+    if (insn.base >= 0) address = ir.i64.add(address, ir.get(GPR[insn.base] as (typeof GPR)[number]));
+    address = ir.i64.add(address, ir.const64(insn.disp));
+    if (insn.addrSize === 32) address = ir.i64.extend_i32_u(ir.i32.wrap_i64(address));
+    return this.withSegment(address);
   }
   /** Low f32 / f64 of a vector operand (register or memory). */
   readF32(o: Operand): Value {

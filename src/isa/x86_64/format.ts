@@ -57,6 +57,8 @@ function formatOperand(insn: Insn, o: Operand): string {
       return insn.memory ? memory(insn, bits) : gprName(insn.rm, bits, insn.rex !== 0);
     case KIND.M:
       return memory(insn, bits);
+    case KIND.vsib:
+      return memory(insn, bits, insn.vexL === 1 && o.code !== 'vm32q' ? 'ymm' : 'xmm');
     case KIND.G:
       return gprName(insn.reg, bits, insn.rex !== 0);
     case KIND.B:
@@ -107,14 +109,14 @@ function formatOperand(insn: Insn, o: Operand): string {
 const size = (bits: number): string => (SIZES[bits] === undefined ? '' : `${SIZES[bits]} ptr `);
 const segment = (insn: Insn): string => (insn.segment < 0 ? '' : `${SEGMENTS[insn.segment]}:`);
 
-function memory(insn: Insn, bits: number): string {
+function memory(insn: Insn, bits: number, vector?: 'xmm' | 'ymm'): string {
   const names = insn.addrSize === 32 ? R32 : R64;
   const parts: string[] = [];
   let { disp } = insn;
   if (insn.base === BASE_RIP) {
     parts.push(insn.addrSize === 32 ? 'eip' : 'rip');
   } else if (insn.base >= 0) parts.push(names[insn.base] as string);
-  if (insn.index >= 0) parts.push(`${names[insn.index]}*${1 << insn.scale}`);
+  if (insn.index >= 0) parts.push(`${vector === undefined ? names[insn.index] : vector + insn.index}*${1 << insn.scale}`);
   let text = parts.join('+');
   if (parts.length === 0) {
     if (insn.addrSize === 32) disp >>>= 0;

@@ -26,6 +26,7 @@ export class Insn implements Instruction {
   /** True if ModRM.rm names memory. */
   memory = false;
   base = -1;
+  /** General register, or with VSIB a vector register. */
   index = -1;
   /** Shift, 0…3. */
   scale = 0;

@@ -102,9 +102,9 @@ export function parseOpcode(text: string, operands: readonly Operand[]): Opcode 
     }
   }
   for (const o of operands) {
-    if (o.place === 'M') mod = 'memory';
+    if (o.place === 'M' || o.place === 'vsib') mod = 'memory';
     else if (o.place === 'R' || o.place === 'U' || o.place === 'N') mod = 'register';
-    if ('EGRMSCDVWUPQN'.includes(o.place) && !modrm) bad(`operand ${o.code} needs a ModRM byte (/r or a digit)`);
+    if (('EGRMSCDVWUPQN'.includes(o.place) || o.place === 'vsib') && !modrm) bad(`operand ${o.code} needs a ModRM byte (/r or a digit)`);
     if (o.place === 'Z' && !plusR) bad(`operand ${o.code} needs +r`);
     if ('BH'.includes(o.place) && map < MAP_VEX) bad(`operand ${o.code} needs VEX`);
     if ((o.place === 'I' || o.place === 'J' || o.place === 'O' || o.place === 'L') && immediates.length === 0) bad(`operand ${o.code} needs an immediate`);

@@ -31,7 +31,8 @@ export type Place =
   | 'xmm' // fixed xmm register `index`
   | 'st' // fixed x87 register `index`
   | 'seg' // fixed segment register `index`
-  | 'one'; // the constant 1
+  | 'one' // the constant 1
+  | 'vsib'; // memory only, SIB with a vector as index: one address an element
 
 /**
  * Width. b w d q: 8 16 32 64 bits; v: operand size (16/32/64); z: 16, or 32 for both 32 and 64; y: 32, or 64 with REX.W;
@@ -68,9 +69,9 @@ export class Operand {
   }
 }
 const BITS: Readonly<Record<Width, number>> = { b: 8, w: 16, d: 32, q: 64, v: 0, z: 0, y: 0, dq: 128, x: 0, qq: 256, t: 80, p: 0, a: 0, env: 0, state: 0 };
-export const PLACES: readonly Place[] = ['E', 'G', 'R', 'M', 'B', 'Z', 'I', 'J', 'O', 'S', 'C', 'D', 'V', 'W', 'U', 'H', 'L', 'P', 'Q', 'N', 'T', 'gpr', 'xmm', 'st', 'seg', 'one'];
+export const PLACES: readonly Place[] = ['E', 'G', 'R', 'M', 'B', 'Z', 'I', 'J', 'O', 'S', 'C', 'D', 'V', 'W', 'U', 'H', 'L', 'P', 'Q', 'N', 'T', 'gpr', 'xmm', 'st', 'seg', 'one', 'vsib'];
 /** `Operand.kind` by place, for switches. */
-export const KIND = { E: 0, G: 1, R: 2, M: 3, B: 4, Z: 5, I: 6, J: 7, O: 8, S: 9, C: 10, D: 11, V: 12, W: 13, U: 14, H: 15, L: 16, P: 17, Q: 18, N: 19, T: 20, gpr: 21, xmm: 22, st: 23, seg: 24, one: 25 } as const;
+export const KIND = { E: 0, G: 1, R: 2, M: 3, B: 4, Z: 5, I: 6, J: 7, O: 8, S: 9, C: 10, D: 11, V: 12, W: 13, U: 14, H: 15, L: 16, P: 17, Q: 18, N: 19, T: 20, gpr: 21, xmm: 22, st: 23, seg: 24, one: 25, vsib: 26 } as const;
 
 const made = new Map<string, Operand>();
 const withAccess = (o: Operand, access: Access): Operand => {
@@ -109,6 +110,8 @@ export const Wx = op('Wx', 'W', 'x'), Wdq = op('Wdq', 'W', 'dq'), Wps = op('Wps'
 export const Ux = op('Ux', 'U', 'x'), Udq = op('Udq', 'U', 'dq'), Ups = op('Ups', 'U', 'x'), Upd = op('Upd', 'U', 'x'), Uss = op('Uss', 'U', 'd'), Usd = op('Usd', 'U', 'q'), Uq = op('Uq', 'U', 'q');
 export const Hx = op('Hx', 'H', 'x'), Hdq = op('Hdq', 'H', 'dq'), Hps = op('Hps', 'H', 'x'), Hpd = op('Hpd', 'H', 'x'), Hss = op('Hss', 'H', 'd'), Hsd = op('Hsd', 'H', 'q'), Hqq = op('Hqq', 'H', 'qq');
 export const Lx = op('Lx', 'L', 'x'), Ldq = op('Ldq', 'L', 'dq');
+/** Memory of a gather: indices of 32 or 64 bits, elements of 32 (d) or 64 (q). */
+export const VM32d = op('vm32d', 'vsib', 'd'), VM32q = op('vm32q', 'vsib', 'q'), VM64d = op('vm64d', 'vsib', 'd'), VM64q = op('vm64q', 'vsib', 'q');
 export const XMM0 = new Operand('XMM0', 'xmm', 'dq', 0);
 /** MMX registers. */
 export const Pq = op('Pq', 'P', 'q'), Pd = op('Pd', 'P', 'd'), Qq = op('Qq', 'Q', 'q'), Qd = op('Qd', 'Q', 'd'), Nq = op('Nq', 'N', 'q');
