@@ -47,6 +47,8 @@ class Emulator {
   readonly #jit: Jit;
   readonly #programs: Programs;
   readonly #pending: Int32Array;
+  /** Private duplicates of descriptors 0–2: what the guest does to its own does not redirect ours. */
+  readonly #stdio: readonly [number, number, number];
   #hooks: HookEngine | undefined;
   #precise = false;
   #faults = 0;
@@ -56,6 +58,9 @@ class Emulator {
     const machine = createMachine();
     this.#machine = machine;
     const { host, guestMemory, space } = machine;
+    const F_DUPFD_CLOEXEC = 1030;
+    const own = (fd: number): number => host.syscall(host.nr['fcntl'] as number, fd, F_DUPFD_CLOEXEC, 3);
+    this.#stdio = [own(0), own(1), own(2)];
     if (machine.shortage !== undefined && !options.quiet) this.#complain(machine.shortage);
     this.#inherited = readInherited(host, process.env);
     this.#process = new Process(host, guestMemory, space, {
@@ -104,7 +109,10 @@ class Emulator {
     this.#programs.prepareFirst(this.#task);
     this.#programs.enter(this.#task, this.#cpu);
     if (options.rules.length > 0) this.#startHooks();
-    if (options.strace) createStrace({ host, logFile: options.logFile }).attach(this.#process.interceptors);
+    if (options.strace) {
+      const hooked = (nr: number): boolean => this.#hooks?.owns(nr) ?? false;
+      createStrace({ host, logFile: options.logFile, errorFd: this.#stdio[2], hooked }).attach(this.#process.interceptors);
+    }
     this.#process.signals.start(this.#task, this.#inherited.ignoredSignals, this.#inherited.blockedSignals);
     for (;;) {
       try {
@@ -140,7 +148,20 @@ class Emulator {
       mapGuest: (bytes) => space.mmap(0, bytes, 3, 0x22),
       unmapGuest: (addr, bytes) => void space.munmap(addr, bytes),
       constants: { linux: linuxConstants, errno: () => errno },
+      env: environmentOf(this.#options.envp),
+      stdio: this.#stdio,
     });
+    // However the process ends, what scripts wrote to files is written out first.
+    const exitGroup = host.exitGroup.bind(host);
+    const dieBySignal = host.dieBySignal.bind(host);
+    host.exitGroup = (status) => {
+      hooks.close();
+      return exitGroup(status);
+    };
+    host.dieBySignal = (signal) => {
+      hooks.close();
+      return dieBySignal(signal);
+    };
     hooks.attach(this.#process.interceptors);
     this.#hooks = hooks;
     const { changeCell, seenCell } = hooks;
@@ -217,6 +238,17 @@ class Emulator {
   }
 
   #complain(message: string): void {
-    this.#machine.host.writeAll(2, Buffer.from(`lunagate: ${message}\n`));
+    this.#machine.host.writeAll(this.#stdio[2], Buffer.from(`lunagate: ${message}\n`));
   }
+}
+
+/** `NAME=VALUE` strings as an object; of several with a name the first counts, as for getenv(3). */
+function environmentOf(envp: readonly Uint8Array[]): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const entry of envp) {
+    const text = Buffer.from(entry).toString();
+    const at = text.indexOf('=');
+    if (at > 0 && !Object.hasOwn(env, text.slice(0, at))) env[text.slice(0, at)] = text.slice(at + 1);
+  }
+  return env;
 }

@@ -167,6 +167,11 @@ export class HookEngine implements Interceptor {
     return this.#directory.seenCell;
   }
 
+  /** Whether a script stands for this system call. */
+  owns(nr: number): boolean {
+    return this.#scripts[nr] !== undefined;
+  }
+
   /** Take notice of changed files. Without any it costs a memory read. */
   poll(): void {
     if (this.#directory.changed()) this.#refresh();

@@ -25,6 +25,8 @@ export interface StraceOptions {
   readonly host: Host;
   /** File to write to; `%d` becomes the process id. Undefined: standard error. */
   readonly logFile?: string | undefined;
+  /** Host descriptor for the log where there is no file. Default 2. */
+  readonly errorFd?: number;
   /** Whether a hook owns a number. Default: any other interceptor that wants to see it. */
   readonly hooked?: (nr: number) => boolean;
 }
@@ -55,7 +57,7 @@ export class Strace implements Interceptor {
 
   constructor(options: StraceOptions) {
     this.#host = options.host;
-    this.#fd = options.logFile === undefined ? 2 : openLog(options.host, options.logFile);
+    this.#fd = options.logFile === undefined ? (options.errorFd ?? 2) : openLog(options.host, options.logFile);
     this.#hooked = options.hooked ?? ((): boolean => false);
     this.#hookedGiven = options.hooked !== undefined;
   }
