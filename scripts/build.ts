@@ -21,7 +21,6 @@ const common: BuildOptions = {
   external: ['wasmoon'],
   legalComments: 'none',
   minifySyntax: true,
-  minifyWhitespace: true,
   logLevel: 'warning',
 };
 

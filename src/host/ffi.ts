@@ -43,10 +43,16 @@ function loadAddon(): Koffi {
   return module.exports as Koffi;
 }
 
-/** Loaded at first use: what only prints help needs none of it, and a start-up snapshot could not hold it. */
-let addon: { koffi: Koffi; stubType: unknown } | undefined;
+interface Addon {
+  koffi: Koffi;
+  stubType: unknown;
+  libc?: (...args: unknown[]) => number | bigint;
+}
 
-function ffi(): { koffi: Koffi; stubType: unknown } {
+/** Loaded at first use: what only prints help needs none of it, and a start-up snapshot could not hold it. */
+let addon: Addon | undefined;
+
+function ffi(): Addon {
   if (addon === undefined) {
     const koffi = loadAddon();
     addon = { koffi, stubType: koffi.proto('void LunagateStub(void)') };
@@ -70,8 +76,9 @@ export function addressOf(buffer: ArrayBufferLike): number {
   return Number(ffi().koffi.address(buffer));
 }
 
-/** One system call through libc, for the time before our own stub exists. Negative: −errno unknown, as −1. */
-export function bootstrapSyscall(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
-  const libc = ffi().koffi.load(null).func('long syscall(long, long, long, long, long, long, long)');
-  return Number(libc(nr, a0, a1, a2, a3, a4, a5));
+/** One system call through libc. −1 for any error. */
+export function libcSyscall(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
+  const call = ffi();
+  call.libc ??= call.koffi.load(null).func('long syscall(long, long, long, long, long, long, long)');
+  return Number(call.libc(nr, a0, a1, a2, a3, a4, a5));
 }

@@ -7,7 +7,10 @@
 
 import type { Host } from '../kernel/ports.ts';
 
-/** `ign=HEX;fds=0 1 2;nofile=1024;stack=8192`: any part may be missing. Set by bin/lunagate. */
+/**
+ * `ign=HEX;fds=0 1 2;nofile=1024;stack=8192;as=unlimited:unlimited`: any part may be missing. Limits as `ulimit` prints
+ * them, soft or soft:hard. Set by bin/lunagate.
+ */
 export const INHERITED_VARIABLE = 'LUNAGATE_INHERITED';
 
 export interface Inherited {
@@ -23,6 +26,7 @@ export interface Inherited {
 
 const RLIMIT_STACK = 3;
 const RLIMIT_NOFILE = 7;
+const RLIMIT_AS = 9;
 const RLIMIT_COUNT = 16;
 const UNLIMITED = 0xffff_ffff_ffff_ffffn;
 const F_GETFD = 1;
@@ -62,12 +66,15 @@ export function readInherited(host: Host, env: Record<string, string | undefined
     if (host.syscall(host.nr['prlimit64']!, 0, resource, 0, host.scratch.address + at) < 0) continue;
     rlimits.set(resource, [view.getBigUint64(at, true), view.getBigUint64(at + 8, true)]);
   }
-  for (const [resource, soft] of [
-    [RLIMIT_NOFILE, limit(note.get('nofile'), 1n)],
-    [RLIMIT_STACK, limit(note.get('stack'), 1024n)],
+  for (const [resource, name, unit] of [
+    [RLIMIT_NOFILE, 'nofile', 1n],
+    [RLIMIT_STACK, 'stack', 1024n],
+    [RLIMIT_AS, 'as', 1024n],
   ] as const) {
+    const [soft, hard] = (note.get(name) ?? '').split(':');
     const now = rlimits.get(resource);
-    if (soft !== undefined && now !== undefined) rlimits.set(resource, [soft, now[1]]);
+    const was = limit(soft, unit);
+    if (was !== undefined && now !== undefined) rlimits.set(resource, [was, limit(hard, unit) ?? now[1]]);
   }
   host.syscall(host.nr['rt_sigprocmask']!, 0, 0, host.scratch.address + at, 8);
   const blockedSignals = view.getBigUint64(at, true);

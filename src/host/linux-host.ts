@@ -6,7 +6,7 @@
  */
 
 import type { Arg, Host, HostAddr, HostBuffer, Scratch } from '../kernel/ports.ts';
-import { bootstrapSyscall, nativeFunction, viewNative } from './ffi.ts';
+import { libcSyscall, nativeFunction, viewNative } from './ffi.ts';
 import { hostBuffer, SCRATCH_SIZE, ScratchStack } from './native-memory.ts';
 import { installStubs, PAGE_SIZE, placeCode, type Stubs } from './stubs.ts';
 import { x64Thunk } from './stubs-x64.ts';
@@ -32,9 +32,14 @@ export interface HostShare {
 
 const nr = syscallNumbers(process.arch as HostArch);
 
+/** One system call by name through libc, for the time before our own stub exists. −1 for any error. */
+export function bootstrapSyscall(name: string, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
+  return libcSyscall(nr[name]!, a0, a1, a2, a3, a4, a5);
+}
+
 /** The process-wide part: slot arena and stubs. Called once, before any LinuxHost. */
-export function createShare(memoryBase: HostAddr, memorySize: number): HostShare {
-  const raw = bootstrapSyscall;
+export function prepareProcess(): Pick<HostShare, 'arena' | 'stubs'> {
+  const raw = libcSyscall;
   const size = SLOT_COUNT * SLOT_SIZE;
   // One slot more than needed, so that an aligned stretch lies within.
   const region = raw(nr['mmap'] as number, 0, size + SLOT_SIZE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -45,7 +50,7 @@ export function createShare(memoryBase: HostAddr, memorySize: number): HostShare
   raw(nr['rt_sigaction'] as number, SIGSEGV, 0, arena + SLOT_SIZE - PAGE_SIZE, 8, 0, 0);
   const handler = Number(action.getBigUint64(0, true));
   const stubs = installStubs(raw, nr, arena, handler > 1 ? handler : 0);
-  return { memoryBase, memorySize, arena, stubs };
+  return { arena, stubs };
 }
 
 /** One thread's host. `slot` is its number in the arena, unique among live threads; the main thread's is 0. */
@@ -87,7 +92,7 @@ export class LinuxHost implements Host {
     const step = 32;
     const code = new Uint8Array(thunks.length * step);
     thunks.forEach((thunk, i) => code.set(thunk, i * step));
-    const at = placeCode(bootstrapSyscall, nr, code);
+    const at = placeCode(libcSyscall, nr, code);
     this.#enter = nativeFunction(at);
     this.#enterExact = nativeFunction(at + step);
     this.#enterInterruptible = nativeFunction(at + 2 * step);

@@ -8,13 +8,18 @@ import { AddressSpace } from '../memory/address-space.ts';
 import { WasmGuestMemory } from '../memory/guest-memory.ts';
 import { addressOf } from './ffi.ts';
 import { HostSignals } from './signals.ts';
-import { closeRange, createShare, type HostShare, LinuxHost } from './linux-host.ts';
+import { bootstrapSyscall, closeRange, type HostShare, LinuxHost, prepareProcess } from './linux-host.ts';
 
 const WASM_PAGE = 0x10000;
 /** 16 GiB: the largest memory64 that V8 guards by address space instead of a check at every access. */
 export const MAX_PAGES = 0x40000;
 /** Below this no ordinary program fits. */
 const MIN_PAGES = 0x1000;
+/** Address space left to the engine: V8's heap, code, translated code, Lua. */
+const HEADROOM = 0x4000_0000;
+/** The same where V8 guards its memories: those of the state, of the accessors and of Lua, 8 GiB each. */
+const GUARDED_HEADROOM = 0x6_4000_0000;
+const MAP_PRIVATE_ANONYMOUS_NORESERVE = 0x4022;
 /** The per-thread state memory: 1 MiB. */
 export const STATE_PAGES = 16;
 
@@ -37,7 +42,7 @@ export interface Machine {
   readonly guestMemory: WasmGuestMemory;
   readonly space: AddressSpace;
   readonly signals: HostSignals;
-  /** Less than what was asked for, and why; undefined if all of it was had. For one line on stderr. */
+  /** What the system refused, and what follows; undefined if nothing. For one line on stderr. */
   readonly shortage: string | undefined;
   /** What a further thread's Worker needs besides `memory` to call `attachThread`. */
   readonly share: HostShare;
@@ -56,30 +61,49 @@ function growMemory(pages: number): WebAssembly.Memory {
   return memory;
 }
 
-function createMemory(wanted: number): { memory: WebAssembly.Memory; pages: number; shortage: string | undefined } {
-  let pages = wanted;
-  for (;;) {
+/** True if the process may map `bytes` more. */
+function roomFor(bytes: number): boolean {
+  const place = bootstrapSyscall('mmap', 0, bytes, 0, MAP_PRIVATE_ANONYMOUS_NORESERVE, -1, 0);
+  if (place < 0) return false;
+  bootstrapSyscall('munmap', place, bytes, 0, 0, 0, 0);
+  return true;
+}
+
+/**
+ * `guarded`: V8 turns page faults of wasm code into traps. It then reserves 16 GiB for any memory64 and 8 GiB for any
+ * other memory; without, what is asked for.
+ */
+function createMemory(wanted: number, guarded: boolean): { memory: WebAssembly.Memory; pages: number } {
+  for (let pages = wanted; pages >= MIN_PAGES; pages = Math.floor(pages / 2)) {
+    // What turns out too large cannot be given back: ask the kernel first.
+    const needed = guarded ? MAX_PAGES * WASM_PAGE + GUARDED_HEADROOM : pages * WASM_PAGE + HEADROOM;
+    if (!roomFor(needed)) continue;
     try {
-      const memory = growMemory(pages);
-      const shortage =
-        pages === wanted
-          ? undefined
-          : `the system gives ${pages / 16} MiB of address space to the guest instead of ${wanted / 16} MiB (ulimit -v, vm.overcommit_memory)`;
-      return { memory, pages, shortage };
+      return { memory: growMemory(pages), pages };
     } catch (error) {
-      if (!(error instanceof RangeError) || pages <= MIN_PAGES) {
-        throw new Error(
-          `no address space for the guest: even ${pages / 16} MiB are refused (${(error as Error).message}); check ulimit -v and vm.overcommit_memory`,
-        );
-      }
-      pages = Math.max(MIN_PAGES, Math.floor(pages / 2));
+      if (!(error instanceof RangeError)) throw error;
     }
   }
+  throw new Error(
+    `no address space for the guest: even ${MIN_PAGES / 16} MiB are refused; raise ulimit -v or check vm.overcommit_memory`,
+  );
+}
+
+/** One line on what the guest does without, and why; undefined if nothing. */
+function describeShortage(pages: number, wanted: number, guarded: boolean): string | undefined {
+  if (pages === wanted && guarded) return undefined;
+  const size = pages === wanted ? '' : `${pages / 16} MiB of address space for the program instead of ${wanted / 16}`;
+  const faults = guarded ? '' : 'a bad pointer ends the program even where it would be an error';
+  return `the system restricts address space (ulimit -v, vm.overcommit_memory): ${[size, faults].filter(Boolean).join('; ')}`;
 }
 
 export function createMachine(options: MachineOptions = {}): Machine {
-  const { memory, pages, shortage } = createMemory(options.pages ?? MAX_PAGES);
-  const share = createShare(addressOf(memory.buffer), pages * WASM_PAGE);
+  const wanted = options.pages ?? MAX_PAGES;
+  const prepared = prepareProcess();
+  const guarded = prepared.stubs.faultHandler !== 0;
+  const { memory, pages } = createMemory(wanted, guarded);
+  const share = { ...prepared, memoryBase: addressOf(memory.buffer), memorySize: pages * WASM_PAGE };
+  const shortage = describeShortage(pages, wanted, guarded);
   const host = new LinuxHost(share);
   const closed = closeRange(host, host.memoryBase, host.memorySize);
   if (closed < 0) throw new Error(`the guest's address space cannot be protected: the kernel says ${closed}`);

@@ -79,6 +79,9 @@ test('ignored signals and limits are those of the caller', () => {
   const limits = note(sh('ulimit -S -n 123; ulimit -S -s 4096; "$1"').report);
   assert.equal(limits.get('nofile'), '123');
   assert.equal(limits.get('stack'), '4096');
+  assert.equal(limits.get('as'), note(sh('"$1"').report).get('as'));
+  const bound = sh('ulimit -v 9000000; "$1"').report;
+  assert.equal(note(bound).get('as'), '9000000:9000000');
   const small = sh('ulimit -s 8192; "$1"').report;
   assert.ok(small.flags.includes('--stack-size=5632'), 'never more than the hard limit bears');
 });
