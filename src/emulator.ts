@@ -7,6 +7,7 @@ import { linuxConstants } from './abi/linux.ts';
 import type { RunOptions } from './cli/options.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
 import { createMachine, type Machine } from './host/machine.ts';
+import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
 import { createHookEngine, type HookEngine } from './hooks/engine.ts';
 import { X86Cpu } from './isa/x86_64/cpu.ts';
@@ -71,6 +72,7 @@ class Emulator {
     const isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: 2n };
     this.#programs = new Programs(machine, this.#process, isa, options);
     this.#process.launcher = this.#programs;
+    this.#process.maker = new Processes(machine, this.#process, () => this.#hooks?.afterFork());
     this.#cpu = new X86Cpu(machine.stateMemory.buffer);
     this.#task = this.#process.createTask(this.#cpu);
     const signals = new Signals(this.#process, machine.signals, x86SignalFrames, (nr) => syscallByNumber(nr)?.interrupted === 'restart');
@@ -128,7 +130,7 @@ class Emulator {
     const task = this.#task;
     const { host } = this.#machine;
     const { process } = task;
-    this.#hooks?.close();
+    for (const act of process.beforeEnd) act('exec');
     process.signals.exec(task);
     for (const fd of process.fds.removeCloexec()) host.syscall(host.nr['close'] as number, fd);
     deleteTimers(task);
@@ -163,6 +165,7 @@ class Emulator {
       return dieBySignal(signal);
     };
     hooks.attach(this.#process.interceptors);
+    this.#process.beforeEnd.add(() => hooks.close());
     this.#hooks = hooks;
     const { changeCell, seenCell } = hooks;
     const plain = this.#syscall;

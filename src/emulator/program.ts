@@ -57,7 +57,11 @@ export class Programs implements ProgramLauncher {
     const { program, argv, envp } = this.#options;
     const { host } = this.#machine;
     const prepared = prepareExec(host, this.#isa, host.memorySize, {
-      path: program, argv, envp, stackLimit: this.#stackSize(), open: this.#opener(task),
+      path: program,
+      argv,
+      envp,
+      stackLimit: this.#stackSize(),
+      open: this.#opener(task),
     });
     this.#waiting = { prepared, comm: undefined };
   }
@@ -124,7 +128,12 @@ export class Programs implements ProgramLauncher {
     const random = seed === undefined ? (n: number) => this.#random(n) : seeded(seed);
     const image = loadImage({ space, memory: guestMemory }, prepared, {
       isa: this.#isa,
-      layout: chooseLayout({ memorySize: host.memorySize, stackSize: this.#stackSize(), argumentBytes, random: seed === undefined ? random : undefined }),
+      layout: chooseLayout({
+        memorySize: host.memorySize,
+        stackSize: this.#stackSize(),
+        argumentBytes,
+        random: seed === undefined ? random : undefined,
+      }),
       credentials: { uid: id('getuid'), euid: id('geteuid'), gid: id('getgid'), egid: id('getegid') },
       random: random(16),
     });

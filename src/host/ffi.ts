@@ -82,3 +82,11 @@ export function libcSyscall(nr: number, a0: number, a1: number, a2: number, a3: 
   call.libc ??= call.koffi.load(null).func('long syscall(long, long, long, long, long, long, long)');
   return Number(call.libc(nr, a0, a1, a2, a3, a4, a5));
 }
+
+/** Host address of a function of the C library. */
+export function libraryFunction(name: string): number {
+  const dlsym = ffi().koffi.load(null).func('uintptr_t dlsym(uintptr_t, const char *)');
+  const address = Number(dlsym(0, name));
+  if (address === 0) throw new Error(`the C library has no ${name}`);
+  return address;
+}

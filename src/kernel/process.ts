@@ -50,6 +50,30 @@ export interface ProgramRequest {
   readonly comm: Uint8Array | undefined;
 }
 
+/** What clone(2) in any of its forms asks for, checked. Addresses are the guest's; 0: none. */
+export interface CloneRequest {
+  /** CLONE_ flags, all of them, without the exit signal. */
+  readonly flags: number;
+  readonly exitSignal: number;
+  /** Stack pointer of the child; 0: the parent's. */
+  readonly stack: GuestAddr;
+  readonly tls: bigint;
+  readonly parentTid: GuestAddr;
+  readonly childTid: GuestAddr;
+  /** Where the pidfd goes (CLONE_PIDFD). */
+  readonly pidfd: GuestAddr;
+  /** clone3's set_tid. */
+  readonly setTid: readonly number[];
+  /** Guest descriptor of the control group (CLONE_INTO_CGROUP). */
+  readonly cgroup: number;
+}
+
+/** Makes processes and threads (emulator/processes.ts). */
+export interface ProcessMaker {
+  /** The new process's or thread's id; 0 in a new process, whose registers are set; −errno. */
+  clone(task: Task, request: CloneRequest): number;
+}
+
 /** Replaces the program of a process (emulator/program.ts). */
 export interface ProgramLauncher {
   /**
@@ -94,6 +118,9 @@ export class Process {
   signals!: Signals;
   /** Set by whoever builds the process. */
   launcher!: ProgramLauncher;
+  maker!: ProcessMaker;
+  /** What must be done before the process's memory goes, by exit or execve. */
+  readonly beforeEnd = new Set<(how: 'exit' | 'exec') => void>();
   /**
    * Host descriptor on /proc (O_PATH), the engine's own: chroot, mounts and unshare of the guest do not take it away.
    * −1 where there is no /proc.
@@ -143,6 +170,22 @@ export class Process {
     const task = new Task(this, cpu, tid);
     this.tasks.set(tid, task);
     return task;
+  }
+
+  /** exit_group(2). */
+  end(status: number): never {
+    for (const act of this.beforeEnd) act('exit');
+    return this.host.exitGroup(status & 0xff);
+  }
+
+  /** In the child of a fork: one thread, `task`, under a new id. */
+  afterFork(task: Task): void {
+    const { comm } = task;
+    this.pid = this.host.syscall(this.host.nr['getpid'] as number);
+    this.tasks.clear();
+    task.tid = this.pid;
+    this.tasks.set(task.tid, task);
+    this.comm = comm;
   }
 
   /** Enter the result of loading a program: sets the image and the name (the last part of the path). */

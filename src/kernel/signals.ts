@@ -163,6 +163,30 @@ export class Signals {
     this.onFaultHandlers?.(false);
   }
 
+  /**
+   * In the child of a fork: nothing is pending, other threads are gone. `clear`: CLONE_CLEAR_SIGHAND, handlers become
+   * SIG_DFL.
+   */
+  afterFork(task: Task, clear: boolean): void {
+    const state = this.of(task);
+    this.#tasks.clear();
+    this.#tasks.set(task, state);
+    while (this.#port.take() !== undefined);
+    state.pending.length = 0;
+    this.#attention = false;
+    if (clear) {
+      for (let signal = 1; signal <= NSIG; signal++) {
+        if (this.action(signal).handler <= SIG_IGN) continue;
+        this.#store(signal, { handler: SIG_DFL, flags: 0, restorer: 0, mask: 0n });
+        this.#setHost(signal);
+      }
+      this.onFaultHandlers?.(false);
+    }
+    // A signal that came to the parent just before has left everything blocked.
+    state.hostMask = -1n;
+    this.#applyMask(state);
+  }
+
   /** The signal state of a thread. */
   of(task: Task): TaskSignals {
     let state = this.#tasks.get(task);

@@ -163,6 +163,11 @@ export class AddressSpace {
     }
   }
 
+  /** Bytes of [start, end) were changed behind the guest's back. */
+  contentsChanged(start: number, end: number): void {
+    this.#codeGone(start, end);
+  }
+
   // ---- mmap, munmap, mprotect, brk
 
   /** mmap(2). `hostFd` is the host's descriptor (any invalid one for a bad guest descriptor); ignored if anonymous. */

@@ -28,7 +28,10 @@ const MAX_TOTAL = 6 << 20;
 /** Opens a path as the guest means it, for execution: a host descriptor or −errno. */
 export function openProgram(task: Task, at: number, text: string, follow = true): number {
   const located = locateText(task, at, text, { follow, sysroot: true });
-  const where = located.node === undefined ? located : { dirfd: AT_FDCWD, path: task.cstring(Buffer.from(hostPathOf(task, located.node, follow), 'latin1')) };
+  const where =
+    located.node === undefined
+      ? located
+      : { dirfd: AT_FDCWD, path: task.cstring(Buffer.from(hostPathOf(task, located.node, follow), 'latin1')) };
   return task.call('openat', where.dirfd, where.path, O_NONBLOCK | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW), 0);
 }
 
@@ -78,7 +81,13 @@ function execute(task: Task, at: number, name: GuestAddr, argv: GuestAddr, envp:
   if (empty && at !== AT_FDCWD) {
     if (!task.fds.has(at)) return -errno.EBADF;
     // A file description of our own, readable even if the guest's is O_PATH.
-    hostFd = task.call('openat', AT_FDCWD, task.cstring(Buffer.from(`/proc/self/fd/${task.hostFd(at)}`)), O_NONBLOCK | O_CLOEXEC, 0);
+    hostFd = task.call(
+      'openat',
+      AT_FDCWD,
+      task.cstring(Buffer.from(`/proc/self/fd/${task.hostFd(at)}`)),
+      O_NONBLOCK | O_CLOEXEC,
+      0,
+    );
   } else {
     hostFd = openProgram(task, at, empty ? '.' : text, (how & AT_SYMLINK_NOFOLLOW) === 0);
   }
@@ -128,14 +137,19 @@ const support = partial('setuid and setgid files run without their privileges; a
 
 export const execSyscalls = [
   syscall({
-    name: 'execve', nr: { x86_64: 59, aarch64: 221 }, class: ['process', 'file'],
-    args: { filename: path, argv: stringList, envp: stringList }, support,
+    name: 'execve',
+    nr: { x86_64: 59, aarch64: 221 },
+    class: ['process', 'file'],
+    args: { filename: path, argv: stringList, envp: stringList },
+    support,
     run: (task, { filename, argv, envp }) => execute(task, AT_FDCWD, filename, argv, envp, 0),
   }),
   syscall({
-    name: 'execveat', nr: { x86_64: 322, aarch64: 281 }, class: ['process', 'desc', 'file'],
-    args: { fd: dirfd, filename: path, argv: stringList, envp: stringList, flags: flags('at') }, support,
+    name: 'execveat',
+    nr: { x86_64: 322, aarch64: 281 },
+    class: ['process', 'desc', 'file'],
+    args: { fd: dirfd, filename: path, argv: stringList, envp: stringList, flags: flags('at') },
+    support,
     run: (task, { fd, filename, argv, envp, flags }) => execute(task, fd, filename, argv, envp, flags),
   }),
 ];
-

@@ -6,39 +6,30 @@ import { errno } from '../abi/errno.ts';
 import { cloneFlags } from '../abi/constants/process.ts';
 import { Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
+import { cloneSyscalls } from './clone.ts';
 import {
   bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal, size,
   struct, structInOut, structOut, syscall, uint, ulong,
 } from './declare.ts';
 import { execSyscalls } from './exec.ts';
 
-const later = none('one process of one thread so far: new processes and threads come with a later release');
 const { CLONE_FILES, CLONE_VM, CLONE_SIGHAND, CLONE_THREAD } = cloneFlags.values;
 
 export const processSyscalls = [
-  syscall({
-    name: 'clone', nr: { x86_64: 56, aarch64: 220 }, class: ['process'],
-    args: {
-      clone_flags: flags64('clone'), newsp: pointer, parent_tidptr: structOut('pid_t', 4), child_tidptr: structOut('pid_t', 4), tls: ulong,
-    },
-    ret: pid, support: later,
-  }),
-  syscall({ name: 'clone3', nr: { x86_64: 435, aarch64: 435 }, class: ['process'], args: { uargs: structInOut('clone_args', 88), size }, ret: pid, support: later }),
-  syscall({ name: 'fork', nr: { x86_64: 57 }, class: ['process'], args: {}, ret: pid, support: later }),
-  syscall({ name: 'vfork', nr: { x86_64: 58 }, class: ['process'], args: {}, ret: pid, support: later }),
+  ...cloneSyscalls,
   ...execSyscalls,
 
   syscall({
     name: 'exit', nr: { x86_64: 60, aarch64: 93 }, class: ['process'], args: { error_code: int }, support: full,
     run: (task, { error_code }) => {
       leaveThread(task);
-      if (task.process.tasks.size <= 1) task.host.exitGroup(error_code & 0xff);
+      if (task.process.tasks.size <= 1) task.process.end(error_code);
       throw new Unwind('thread-exit');
     },
   }),
   syscall({
     name: 'exit_group', nr: { x86_64: 231, aarch64: 94 }, class: ['process'], args: { error_code: int }, support: full,
-    run: (task, { error_code }) => task.host.exitGroup(error_code & 0xff),
+    run: (task, { error_code }) => task.process.end(error_code),
   }),
   syscall({
     name: 'wait4', nr: { x86_64: 61, aarch64: 260 }, class: ['process', 'blocks'],
