@@ -15,7 +15,7 @@
  *    guest code runs.)
  */
 
-import { bootstrapSyscall, libraryFunction, viewNative } from './ffi.ts';
+import { libcSyscall, libraryFunction, viewNative } from './ffi.ts';
 import type { LinuxHost } from './linux-host.ts';
 import { PAGE_SIZE, placeCode } from './stubs.ts';
 import { Assembler } from './assembler.ts';
@@ -218,7 +218,7 @@ function ignoreDontFork(nr: Readonly<Record<string, number>>): void {
   const madvise = libraryFunction('madvise');
   const page = Math.floor(madvise / PAGE_SIZE) * PAGE_SIZE;
   const length = madvise + 16 > page + PAGE_SIZE ? 2 * PAGE_SIZE : PAGE_SIZE;
-  const raw = bootstrapSyscall;
+  const raw = libcSyscall;
   const stub = new Assembler()
     .bytes(0x83, 0xfa, MADV_DONTFORK, 0x0f, 0x84)
     .relative('ignored') // cmp edx, MADV_DONTFORK; je
