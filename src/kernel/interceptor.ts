@@ -82,6 +82,8 @@ export class InterceptorSet {
     if (word === 0) return original(frame);
     const bit = 31 - Math.clz32(word & -word);
     const entry = this.#entries[bit] as Entry;
+    // Nobody further in, whatever number the inner call has: no closure is needed.
+    if (bit + 1 === this.#entries.length) return entry.interceptor.intercept(task, frame, original);
     return entry.interceptor.intercept(task, frame, (inner) => this.run(task, inner, original, bit + 1));
   }
 

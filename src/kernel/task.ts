@@ -32,6 +32,8 @@ export class Task {
    * restart it (see Syscall.interrupted). −1 otherwise.
    */
   interruptedNr = -1;
+  /** The dispatcher's way to the original call, for interceptors: made once. */
+  original: ((frame: SyscallFrame) => bigint) | undefined = undefined;
 
   readonly #base: number;
   readonly #size: number;

@@ -24,7 +24,7 @@ export function dispatch(task: Task): void {
   const result =
     process.interceptors.feature(nr) === 0
       ? invoke(task, nr, frame)
-      : process.interceptors.run(task, frame, (inner) => invoke64(task, inner));
+      : process.interceptors.run(task, frame, (task.original ??= (inner) => invoke64(task, inner)));
   if (result === -errno.EINTR || result === MINUS_EINTR) task.interruptedNr = nr;
   cpu.setSyscallResult(result);
 }
