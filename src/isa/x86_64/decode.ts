@@ -8,7 +8,7 @@
  *   memory- or register-only before digit, W given before not.
  */
 import type { Flow } from '../../ir/frontend.ts';
-import { ENCODINGS, Encoding, enc, type InstructionOptions } from './declare.ts';
+import { ENCODINGS, type Encoding, enc, type InstructionOptions } from './declare.ts';
 import { BASE_RIP, Insn } from './insn.ts';
 import { type Immediate, MAP_VEX, type Opcode } from './opcode.ts';
 import { KIND } from './operands.ts';

@@ -13,6 +13,7 @@ import { PDEP, PEXT } from './instructions/bmi.ts';
 import './instructions/index.ts';
 import { DIVIDE_128 } from './instructions/multiply.ts';
 import { CPUID, RANDOM, TIME_STAMP, XCR0 } from './instructions/system.ts';
+import { FMA_HELPERS } from './simd/fma.ts';
 
 export class X86Frontend implements Frontend<Insn> {
   readonly name = 'x86_64';
@@ -21,7 +22,7 @@ export class X86Frontend implements Frontend<Insn> {
   readonly hotParams = HOT_PARAMS;
   readonly hotResults = HOT_RESULTS;
   readonly maxInstructionLength = 15;
-  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, XCR0];
+  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, XCR0, ...FMA_HELPERS];
   readonly #decoder: Decoder;
   readonly #emitter = new Emitter();
   /** cc_op where a block ended, by block id; undefined or -1: not known. */

@@ -26,6 +26,8 @@ const SAME_NAME: Readonly<Record<string, readonly string[]>> = {
   jrcxz: ['jecxz'],
   pcmpestri: ['pcmpestri64'],
   pcmpestrm: ['pcmpestrm64'],
+  vpcmpestri: ['vpcmpestri64'],
+  vpcmpestrm: ['vpcmpestrm64'],
 };
 /** Why a difference is right, or undefined. */
 function excused(ours: Insn, theirs: Oracle): string | undefined {
@@ -65,6 +67,7 @@ test('every row decodes as iced-x86 decodes it', () => {
       const ours = decoder.decode(bytes, 0, PC);
       const theirs = icedDecode(bytes);
       if (ours === undefined) problems.push(`${row.mnemonic} "${row.text}" ${hex(bytes)}: incomplete`);
+      else if (ours.enc === UNDEFINED && !theirs.valid) continue; // a gather whose registers coincide
       else if (!agree(ours, theirs) && excused(ours, theirs) === undefined) problems.push(`${row.mnemonic} "${row.text}" ${hex(bytes)}: ${formatInsn(ours)} (${ours.length}), iced ${theirs.valid ? theirs.name : 'invalid'} (${theirs.length})`);
     }
   }
@@ -75,7 +78,7 @@ test('every row decodes as iced-x86 decodes it', () => {
 const DECLARED = new Set(
   `INTEL8086 INTEL186 INTEL286 INTEL386 INTEL486 X64 CX8 CMPXCHG16B BMI1 BMI2 LZCNT POPCNT ADX MOVBE CMOV SYSCALL CPUID TSC RDTSCP RDPID RDRAND
   RDSEED FSGSBASE MULTIBYTENOP PAUSE CET_IBT PREFETCHW PREFETCHWT1 CLFSH CLFLUSHOPT CLWB MSR RDPMC FXSR
-  FPU FPU287 FPU387 MMX SSE SSE2 SSE3 SSSE3 SSE4_1 SSE4_2`.split(/\s+/),
+  FPU FPU287 FPU387 MMX SSE SSE2 SSE3 SSSE3 SSE4_1 SSE4_2 AVX AVX2 FMA F16C`.split(/\s+/),
 );
 /** Not for user mode in 64-bit Linux, and #UD there or on AMD: bytes we need not know. */
 const UNDECLARED: Readonly<Record<string, string>> = {

@@ -82,6 +82,18 @@ export function randomState(random: Random, options: GenerateOptions = {}): Nati
   return state;
 }
 
+/** Indices of a gather: small, seldom far away. */
+function fillIndices(random: Random, state: NativeState, register: number, size: 4 | 8, scale: number, faults: boolean): void {
+  for (const half of [state.fx.subarray(XMM + 16 * register, XMM + 16 * register + 16), state.high.subarray(16 * register, 16 * register + 16)]) {
+    const view = new DataView(half.buffer, half.byteOffset, 16);
+    for (let k = 0; k < 16; k += size) {
+      const index = BigInt(faults && random.chance(0.03) ? 0x10_0000 : random.below(256) - 64) >> BigInt(scale);
+      if (size === 4) view.setInt32(k, Number(index), true);
+      else view.setBigInt64(k, index, true);
+    }
+  }
+}
+
 const le = (n: number | bigint, bytes: number): number[] => Array.from({ length: bytes }, (_, k) => Number((BigInt.asUintN(64, BigInt(n)) >> BigInt(8 * k)) & 255n));
 
 export interface Encoded {
@@ -95,6 +107,8 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
   let operand = { register: -1, address: -1 };
   const { opcode, operands, options: rowOptions } = row;
   const vex = opcode.map >= MAP_VEX;
+  const vsib = operands.find((o) => o.place === 'vsib');
+  let vvvv = vex && operands.some((o) => o.place === 'H' || o.place === 'B') ? random.below(16) : 0;
   let rexW = opcode.w === 1;
   let prefix66 = opcode.prefix === 1;
   const sized = operands.some((o) => o.width === 'v' || o.width === 'z' || o.width === 'y') || rowOptions.sized !== undefined;
@@ -135,7 +149,22 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
       address32 = random.chance(0.08);
       const noise = (v: bigint): bigint => (address32 && random.chance(0.5) ? v | (random.u64() << 32n) : v) & 0xffff_ffff_ffff_ffffn;
       const form = sequence ? 1 : random.below(8);
-      if (form === 0) {
+      if (vsib !== undefined) {
+        const base = random.pick([0, 1, 2, 3, 6, 7]) | ((rex & 1) << 3);
+        const index = random.below(8) | ((rex & 2) << 2);
+        // destination, indices and mask must differ, or else (seldom) it is #UD
+        const dst = (): number => reg | ((rex & 4) << 1);
+        if (!random.chance(0.02)) {
+          while (dst() === index) reg = random.below(8);
+          while (vvvv === index || vvvv === dst()) vvvv = random.below(16);
+        }
+        const scale = random.below(4);
+        const disp = random.pick([0, (random.u32() << 24) >> 24, random.u32() | 0]);
+        const short = disp === (disp << 24) >> 24;
+        tail.push(((short ? 1 : 2) << 6) | (reg << 3) | 4, (scale << 6) | ((index & 7) << 3) | (base & 7), ...le(disp, short ? 1 : 4));
+        state.gpr[base] = noise(BigInt.asUintN(64, at - BigInt(disp)));
+        fillIndices(random, state, index, vsib.code.startsWith('vm32') ? 4 : 8, scale, options.faults !== false);
+      } else if (form === 0) {
         tail.push((reg << 3) | 5, 0, 0, 0, 0);
         ripFix = target;
       } else if (form === 1) {
@@ -211,9 +240,11 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
     state.gpr[1] = BigInt(random.below(12));
   }
   if (vex) {
-    const vvvv = operands.some((o) => o.place === 'H' || o.place === 'B') ? random.below(16) : 0;
     const l = opcode.l >= 0 ? opcode.l : random.below(2);
-    out.push(0xc4, ((~rex & 7) << 5) | (opcode.map - MAP_VEX), (opcode.w === 1 || (opcode.w < 0 && rexW) ? 0x80 : 0) | ((~vvvv & 15) << 3) | (l << 2) | Math.max(0, opcode.prefix));
+    const last = ((~vvvv & 15) << 3) | (l << 2) | Math.max(0, opcode.prefix);
+    const w = opcode.w === 1 || (opcode.w < 0 && (rexW || random.chance(0.2)));
+    if (opcode.map === MAP_VEX + 1 && !w && (rex & 3) === 0 && random.chance(0.6)) out.push(0xc5, ((~rex & 4) << 5) | last);
+    else out.push(0xc4, ((~rex & 7) << 5) | (opcode.map - MAP_VEX), (w ? 0x80 : 0) | last);
   } else {
     if (prefix66) out.push(0x66);
     if (opcode.prefix === 2) out.push(0xf3);

@@ -30,8 +30,8 @@ const ROUNDING = [0x1f80, 0x3f80, 0x5f80, 0x7f80];
 function optionsFor(row: Encoding): { generate: GenerateOptions; compare: CompareOptions } {
   const name = row.mnemonic;
   return {
-    generate: { mxcsr: /^(round|cvt[sp][sd]2(si|dq|pi))/.test(name) ? ROUNDING : [0x1f80] },
-    compare: { ignoreFlags: UNDEFINED_AS_AMD ? 0 : flagBits(row.options.undefinedFlags), mxcsrMask: name.startsWith('fxsave'), ...(/^r(sqrt|cp)[ps]s$/.test(name) ? { tolerance: 1.5 / 4096 } : {}) },
+    generate: { mxcsr: /^v?(round|cvt[sp][sd]2(si|dq|pi|ph))/.test(name) ? ROUNDING : [0x1f80] },
+    compare: { ignoreFlags: UNDEFINED_AS_AMD ? 0 : flagBits(row.options.undefinedFlags), mxcsrMask: name.startsWith('fxsave'), ...(/^v?r(sqrt|cp)[ps]s$/.test(name) ? { tolerance: 1.5 / 4096 } : {}) },
   };
 }
 

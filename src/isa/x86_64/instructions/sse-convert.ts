@@ -23,7 +23,7 @@ instruction('cvtsi2sd', SSE2, [enc('F2 0F 2A /r', rw(Vsd), r(Ey))], (x, d, s) =>
   const v = x.bits(s) === 64 ? ir.f64.convert_i64_s(x.read(s)) : ir.f64.convert_i32_s(x.read(s));
   x.writeVector(d, ir.f64x2.replace_lane(x.readVector(d), 0, v));
 });
-const fromFloat = (from: 'f32' | 'f64', mode: Rounding): Semantics => (x, d, s) =>
+export const fromFloat = (from: 'f32' | 'f64', mode: Rounding): Semantics => (x, d, s) =>
   x.write(d, toInteger(x.ir, from, x.bits(d) === 64 ? 64 : 32, from === 'f32' ? x.readF32(s) : x.readF64(s), mode));
 instruction('cvttss2si', SSE, [enc('F3 0F 2C /r', w(Gy), r(Wss))], fromFloat('f32', TRUNCATE));
 instruction('cvtss2si', SSE, [enc('F3 0F 2D /r', w(Gy), r(Wss))], fromFloat('f32', CURRENT));

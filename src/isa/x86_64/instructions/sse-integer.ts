@@ -13,8 +13,8 @@ const SSSE3: InstructionOptions = { group: 'ssse3', cpuid: 'ssse3' };
 const SSE41: InstructionOptions = { group: 'sse4.1', cpuid: 'sse4.1' };
 const SSE42: InstructionOptions = { group: 'sse4.2', cpuid: 'sse4.2' };
 
-type Name = keyof typeof int.LANEWISE | keyof typeof int.WIDE;
-const functionOf = (name: Name): int.Binary => ({ ...int.WIDE, ...int.LANEWISE })[name];
+export type Name = keyof typeof int.LANEWISE | keyof typeof int.WIDE;
+export const functionOf = (name: Name): int.Binary => ({ ...int.WIDE, ...int.LANEWISE })[name];
 const mmxFunctionOf = (name: Name): int.Binary => ({ ...int.LANEWISE, ...int.MMX_OWN } as Record<string, int.Binary>)[name] ?? missing(name);
 const missing = (name: string): never => {
   throw new Error(`${name} has no MMX form`);
@@ -128,14 +128,14 @@ const extract = (x: Emitter, v: Value, size: 8 | 16 | 32 | 64): Value => {
   if (size === 32) return x.ir.i32x4.extract_lane(v, imm & 3);
   return x.ir.i64x2.extract_lane(v, imm & 1);
 };
-const insert = (x: Emitter, v: Value, size: 8 | 16 | 32 | 64, element: Value): Value => {
+export const insert = (x: Emitter, v: Value, size: 8 | 16 | 32 | 64, element: Value): Value => {
   const { imm } = x.insn;
   if (size === 8) return x.ir.i8x16.replace_lane(v, imm & 15, element);
   if (size === 16) return x.ir.i16x8.replace_lane(v, imm & 7, element);
   if (size === 32) return x.ir.i32x4.replace_lane(v, imm & 3, element);
   return x.ir.i64x2.replace_lane(v, imm & 1, element);
 };
-const extracting = (name: string, options: InstructionOptions, size: 8 | 16 | 32 | 64, rows: Encoding[]): void =>
+export const extracting = (name: string, options: InstructionOptions, size: 8 | 16 | 32 | 64, rows: Encoding[]): void =>
   instruction(name, options, rows, (x, d, s) => x.write(d, extract(x, x.readVector(s), size)));
 const inserting = (name: string, options: InstructionOptions, size: 8 | 16 | 32 | 64, rows: Encoding[]): void =>
   instruction(name, options, rows, (x, d, s) => {

@@ -46,21 +46,23 @@ instruction('movsd', SSE2, [enc('F2 0F 10 /r', rw(Vsd), r(Wsd)), enc('F2 0F 11 /
 
 /** The lower half of a vector, zeros above. */
 const lowOnly = (x: Emitter, v: Value): Value => x.ir.shuffle(v, x.ir.const128(new Uint8Array(16)), constants.lanes(8, 0, 2));
-instruction('movq', SSE2, [
-  enc('F3 0F 7E /r', w(Vq), r(Wq)),
-  enc('66 0F D6 /r', w(Wq), r(Vq)),
-], (x, d, s) => {
+export const moveQuad: Semantics = (x, d, s) => {
   const v = x.readVector(s);
   x.writeVector(d, x.isMemory(s) || x.isMemory(d) ? v : lowOnly(x, v));
-});
-instruction('movd', SSE2, [enc('66 REX.W0 0F 6E /r', w(Vd), r(Ed))], (x, d, s) => {
+};
+export const toDword: Semantics = (x, d, s) => {
   x.writeVector(d, x.isMemory(s) ? x.load(s, 'v128.load32_zero') : x.ir.i32x4.replace_lane(x.ir.const128(new Uint8Array(16)), 0, x.read(s)));
-});
-instruction('movd', SSE2, [enc('66 REX.W0 0F 7E /r', w(Ed), r(Vd))], (x, d, s) => x.write(d, x.ir.i32x4.extract_lane(x.readVector(s), 0)));
-instruction('movq', SSE2, [enc('66 REX.W 0F 6E /r', w(Vq), r(Eq))], (x, d, s) => {
+};
+export const fromDword: Semantics = (x, d, s) => x.write(d, x.ir.i32x4.extract_lane(x.readVector(s), 0));
+export const toQword: Semantics = (x, d, s) => {
   x.writeVector(d, x.isMemory(s) ? x.load(s, 'v128.load64_zero') : widenMmx(x.ir, x.read(s)));
-});
-instruction('movq', SSE2, [enc('66 REX.W 0F 7E /r', w(Eq), r(Vq))], (x, d, s) => x.write(d, lowHalf(x.ir, x.readVector(s))));
+};
+export const fromQword: Semantics = (x, d, s) => x.write(d, lowHalf(x.ir, x.readVector(s)));
+instruction('movq', SSE2, [enc('F3 0F 7E /r', w(Vq), r(Wq)), enc('66 0F D6 /r', w(Wq), r(Vq))], moveQuad);
+instruction('movd', SSE2, [enc('66 REX.W0 0F 6E /r', w(Vd), r(Ed))], toDword);
+instruction('movd', SSE2, [enc('66 REX.W0 0F 7E /r', w(Ed), r(Vd))], fromDword);
+instruction('movq', SSE2, [enc('66 REX.W 0F 6E /r', w(Vq), r(Eq))], toQword);
+instruction('movq', SSE2, [enc('66 REX.W 0F 7E /r', w(Eq), r(Vq))], fromQword);
 
 // ---- halves ----
 
@@ -72,8 +74,8 @@ const setHigh: Semantics = (x, d, s) => {
   const v = x.load(s, 'i64.load');
   x.writeVector(d, x.ir.i64x2.replace_lane(x.readVector(d), 1, v));
 };
-const storeLow: Semantics = (x, d, s) => x.store(d, 'i64.store', x.ir.i64x2.extract_lane(x.readVector(s), 0));
-const storeHigh: Semantics = (x, d, s) => x.store(d, 'i64.store', x.ir.i64x2.extract_lane(x.readVector(s), 1));
+export const storeLow: Semantics = (x, d, s) => x.store(d, 'i64.store', x.ir.i64x2.extract_lane(x.readVector(s), 0));
+export const storeHigh: Semantics = (x, d, s) => x.store(d, 'i64.store', x.ir.i64x2.extract_lane(x.readVector(s), 1));
 instruction('movlps', SSE, [enc('NP 0F 12 /r', rw(Vq), r(Mq))], setLow);
 instruction('movlps', SSE, [enc('NP 0F 13 /r', w(Mq), r(Vq))], storeLow);
 instruction('movlpd', SSE2, [enc('66 0F 12 /r', rw(Vq), r(Mq))], setLow);
@@ -104,7 +106,7 @@ instruction('movntq', SSE, [enc('NP 0F E7 /r', w(Mq), r(Pq))], (x, d, s) => {
 // ---- masked stores to [rdi] ----
 
 /** Byte k of `data` goes to rdi + k where the mask byte's top bit is set, lowest first; other bytes are not touched. */
-function maskedStore(x: Emitter, data: Value, mask: Value): void {
+export function maskedStore(x: Emitter, data: Value, mask: Value): void {
   const { ir } = x;
   let address = x.gpr(7);
   if (x.insn.addrSize === 32) address = ir.i64.extend_i32_u(ir.i32.wrap_i64(address));

@@ -6,7 +6,7 @@
 import type { Value } from '../../../ir/builder.ts';
 import type { LoadName, StoreName } from '../../../ir/ops.ts';
 import { MXCSR, STATE, XMM } from '../cpu-state.ts';
-import { enc, instruction, type InstructionOptions } from '../declare.ts';
+import { enc, instruction, type InstructionOptions, type Semantics } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
 import { Md, Mstate, type Operand, r, w } from '../operands.ts';
 import { TRAP } from '../traps.ts';
@@ -18,12 +18,14 @@ export const MXCSR_MASK = 0xffff;
 
 const checkMxcsr = (x: Emitter, v: Value): void => x.trapIf(x.ir.i32.and(v, x.ir.const32(~MXCSR_MASK)), TRAP.protection);
 
-instruction('ldmxcsr', SSE, [enc('NP 0F AE /2', r(Md))], (x, s) => {
+export const loadMxcsr: Semantics = (x, s) => {
   const v = x.read(s);
   checkMxcsr(x, v);
   x.ir.set(MXCSR, v);
-});
-instruction('stmxcsr', SSE, [enc('NP 0F AE /3', w(Md))], (x, d) => x.write(d, x.ir.get(MXCSR)));
+};
+export const storeMxcsr: Semantics = (x, d) => x.write(d, x.ir.get(MXCSR));
+instruction('ldmxcsr', SSE, [enc('NP 0F AE /2', r(Md))], loadMxcsr);
+instruction('stmxcsr', SSE, [enc('NP 0F AE /3', w(Md))], storeMxcsr);
 
 /** Offsets in the area. */
 const AREA = { control: 0, status: 2, tag: 4, opcode: 6, ip: 8, dp: 16, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;

@@ -7,7 +7,7 @@ import { explicitLength, implicitLength, indexOf, maskOf, stringCompare } from '
 
 const SSE42: InstructionOptions = { group: 'sse4.2', cpuid: 'sse4.2', flags: 'oszapc' };
 
-const comparing = (explicit: boolean, result: 'index' | 'mask'): Semantics => (x, d, s) => {
+export const comparing = (explicit: boolean, result: 'index' | 'mask'): Semantics => (x, d, s) => {
   const { ir } = x;
   const imm = x.insn.imm & 0xff;
   const b = x.readVectorUnaligned(s); // the one SSE family without alignment check

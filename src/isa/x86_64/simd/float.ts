@@ -90,8 +90,8 @@ export const ROUND_OPS = ['nearest', 'floor', 'ceil', 'trunc'] as const;
 /** A rounding mode: 0–3 as ROUND_OPS, or 4: what MXCSR says. */
 export type Rounding = 0 | 1 | 2 | 3 | 4;
 
-/** `round(0)` … `round(3)` give the value in each mode; picks by MXCSR.RC, nearest first. */
-function roundByControl(ir: Builder, type: 'v128' | 'f32' | 'f64', round: (op: (typeof ROUND_OPS)[number]) => Value): Value {
+/** `round` gives the value in each mode; picks by MXCSR.RC, nearest first. */
+export function roundByControl(ir: Builder, type: 'v128' | 'f32' | 'f64', round: (op: (typeof ROUND_OPS)[number]) => Value): Value {
   const out = ir.temp(type);
   const control = ir.i32.and(ir.get(MXCSR), ir.const32(0x6000));
   ir.if(
