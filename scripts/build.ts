@@ -5,7 +5,8 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +15,17 @@ import { type BuildOptions, build } from 'esbuild';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 
+/** Tells engines apart that might translate differently: a hash of everything the bundle is made from. */
+function buildId(): string {
+  const hash = createHash('sha256');
+  for (const name of readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).sort())
+    if (name.endsWith('.ts')) hash.update(name).update(readFileSync(join(root, 'src', name)));
+  return hash.digest('hex').slice(0, 16);
+}
+const define = { LUNAGATE_BUILD_ID: JSON.stringify(buildId()) };
+
 const common: BuildOptions = {
+  define,
   bundle: true,
   platform: 'node',
   target: 'node26',
@@ -44,11 +55,16 @@ async function snapshot(path: string): Promise<void> {
       entryPoints: [join(root, 'scripts/snapshot-entry.ts')],
       outfile: script,
       format: 'cjs',
-      define: { 'import.meta.url': 'globalThis.lunagateUrl' },
+      define: { ...define, 'import.meta.url': 'globalThis.lunagateUrl' },
     });
-    execFileSync(process.execPath, ['--single-threaded', '--no-warnings', '--snapshot-blob', path, '--build-snapshot', script], {
-      cwd: dist, stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    execFileSync(
+      process.execPath,
+      ['--single-threaded', '--no-warnings', '--snapshot-blob', path, '--build-snapshot', script],
+      {
+        cwd: dist,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      },
+    );
   } finally {
     rmSync(script, { force: true });
   }

@@ -6,10 +6,12 @@ import { errno } from './abi/errno.ts';
 import { linuxConstants } from './abi/linux.ts';
 import type { RunOptions } from './cli/options.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
+import { PackDirectory } from './host/pack-files.ts';
 import { createMachine, type Machine } from './host/machine.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
 import { createHookEngine, type HookEngine } from './hooks/engine.ts';
+import { cpuModel } from './isa/x86_64/cpuid.ts';
 import { X86Cpu } from './isa/x86_64/cpu.ts';
 import { X86Frontend } from './isa/x86_64/frontend.ts';
 import { loaderFacts, trapSignal } from './isa/x86_64/linux.ts';
@@ -29,6 +31,7 @@ import { syscallByNumber, syscallName, syscallNumber, syscalls } from './syscall
 import { createStrace } from './trace/strace.ts';
 
 const SIGSEGV = 11;
+const PROT_WRITE = 2;
 const SEGV_MAPERR = 1;
 const SI_KERNEL = 0x80;
 
@@ -92,7 +95,26 @@ class Emulator {
       get precise() {
         return self.#precise;
       },
+      codeFile: (pc) => {
+        const m = space.find(pc);
+        if (m?.backing?.kind !== 'file' || m.shared || (m.prot & PROT_WRITE) !== 0) return undefined;
+        return { id: `${m.backing.dev}:${m.backing.inode}@${(m.start - m.offset).toString(16)}` };
+      },
+      codePage: (page) => guestMemory.readPartial(page * 4096, 4096),
+      packs: PackDirectory.find(process.env),
+      model: [...cpuModel.features].sort().join(),
     });
+    // However the process ends, these come first.
+    this.#process.beforeEnd.add(() => this.#jit.save());
+    const { exitGroup, dieBySignal } = host;
+    host.exitGroup = (status) => {
+      for (const act of this.#process.beforeEnd) act('exit');
+      return exitGroup.call(host, status);
+    };
+    host.dieBySignal = (signal) => {
+      for (const act of this.#process.beforeEnd) act('exit');
+      return dieBySignal.call(host, signal);
+    };
     space.setCodeListener({
       codeChanged: (start, end) => {
         code.drop(start, end);
@@ -153,17 +175,6 @@ class Emulator {
       env: environmentOf(this.#options.envp),
       stdio: this.#stdio,
     });
-    // However the process ends, what scripts wrote to files is written out first.
-    const exitGroup = host.exitGroup.bind(host);
-    const dieBySignal = host.dieBySignal.bind(host);
-    host.exitGroup = (status) => {
-      hooks.close();
-      return exitGroup(status);
-    };
-    host.dieBySignal = (signal) => {
-      hooks.close();
-      return dieBySignal(signal);
-    };
     hooks.attach(this.#process.interceptors);
     this.#process.beforeEnd.add(() => hooks.close());
     this.#hooks = hooks;

@@ -25,8 +25,10 @@ export interface RunOptions {
   readonly logFile: string | undefined;
   /** No banner lines. */
   readonly quiet: boolean;
-  /** -seed: fixes the layout of memory and AT_RANDOM; undefined: random, as the kernel does it. */
+  /** -seed: fixes AT_RANDOM; undefined: random. */
   readonly seed: number | undefined;
+  /** -aslr: lay memory out at random, as the kernel does. */
+  readonly aslr: boolean;
 }
 
 export class UsageError extends Error {
@@ -52,6 +54,7 @@ interface Draft {
   logFile: string | undefined;
   quiet: boolean;
   seed: number | undefined;
+  aslr: boolean;
 }
 
 interface Option {
@@ -171,13 +174,20 @@ const options: readonly Option[] = [
     names: ['seed'],
     value: 'NUMBER',
     variables: ['QEMU_RAND_SEED'],
-    help: 'the same layout of memory and AT_RANDOM bytes in every run with the same NUMBER',
+    help: 'the same AT_RANDOM bytes in every run with the same NUMBER',
     apply(draft, value, from) {
       const text = toText(value);
       const seed = Number(text);
       if (!/^(\d+|0x[\da-f]+)$/i.test(text) || seed > 0xffffffffffff)
         throw new UsageError(`${from} ${text}: not a whole number from 0 to 2^48-1`);
       draft.seed = seed;
+    },
+  },
+  {
+    names: ['aslr'],
+    help: 'place the program, its libraries and its stack at random, as the kernel does (kept translations then seldom fit)',
+    apply(draft) {
+      draft.aslr = true;
     },
   },
   {
@@ -207,6 +217,7 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     logFile: undefined,
     quiet: false,
     seed: undefined,
+    aslr: false,
   };
   applyEnvironment(draft, env);
 
@@ -249,6 +260,7 @@ export function parseCommandLine({ args, env }: Invocation): Command {
       logFile: draft.logFile,
       quiet: draft.quiet,
       seed: draft.seed,
+      aslr: draft.aslr,
     },
   };
 }

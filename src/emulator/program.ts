@@ -14,7 +14,7 @@ import type { Process, ProgramLauncher, ProgramRequest } from '../kernel/process
 import type { Task } from '../kernel/task.ts';
 import { ExecError } from '../loader/exec-error.ts';
 import { pathOfFd } from '../loader/executable-file.ts';
-import { chooseLayout } from '../loader/layout.ts';
+import { chooseLayout, isRandomized } from '../loader/layout.ts';
 import { type LoadedImage, loadImage } from '../loader/load.ts';
 import { type PreparedExec, prepareExec } from '../loader/prepare.ts';
 import type { LoaderIsa } from '../loader/types.ts';
@@ -124,7 +124,8 @@ export class Programs implements ProgramLauncher {
     const id = (name: string): number => host.syscall(host.nr[name] as number);
     let argumentBytes = 0;
     for (const s of [...prepared.argv, ...prepared.envp]) argumentBytes += s.length + 9;
-    const { seed } = this.#options;
+    const { seed, aslr } = this.#options;
+    space.setFileHomes(!aslr);
     const random = seed === undefined ? (n: number) => this.#random(n) : seeded(seed);
     const image = loadImage({ space, memory: guestMemory }, prepared, {
       isa: this.#isa,
@@ -132,7 +133,7 @@ export class Programs implements ProgramLauncher {
         memorySize: host.memorySize,
         stackSize: this.#stackSize(),
         argumentBytes,
-        random: seed === undefined ? random : undefined,
+        random: aslr && isRandomized(host) ? random : undefined,
       }),
       credentials: { uid: id('getuid'), euid: id('geteuid'), gid: id('getgid'), egid: id('getegid') },
       random: random(16),

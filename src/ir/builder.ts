@@ -7,7 +7,20 @@
  * - The values of one block are contiguous: [block.start, block.end).
  * - Every reachable block ends in exactly one terminator.
  */
-import { ATOMIC_KINDS, type AtomicKind, LOADS, type LoadName, type Numeric, numericMethods, OP, OPS, STORES, type StoreName, type Type, type Value } from './ops.ts';
+import {
+  ATOMIC_KINDS,
+  type AtomicKind,
+  LOADS,
+  type LoadName,
+  type Numeric,
+  numericMethods,
+  OP,
+  OPS,
+  STORES,
+  type StoreName,
+  type Type,
+  type Value,
+} from './ops.ts';
 
 export type { Value } from './ops.ts';
 
@@ -275,7 +288,8 @@ export class Builder implements Numeric {
 
   /** Guest memory at `addr` + `offset` modulo 2^64. Any alignment. */
   load(name: LoadName, addr: Value, offset = 0): Value {
-    if (offset < 0 || offset >= 65536) return this.#push(LOADS[name][0], this.i64.add(addr, this.const64(offset)), -1, 0);
+    if (offset < 0 || offset >= 65536)
+      return this.#push(LOADS[name][0], this.i64.add(addr, this.const64(offset)), -1, 0);
     return this.#push(LOADS[name][0], addr, -1, offset);
   }
   store(name: StoreName, addr: Value, value: Value, offset = 0): void {
@@ -432,16 +446,26 @@ function fold(ir: Builder, op: number, a: number, b: number): number {
     if (opA === OP.const32) {
       const x = ir.a[a] as number;
       switch (op) {
-        case 0x6a: return ir.const32((x + y) | 0);
-        case 0x6b: return ir.const32((x - y) | 0);
-        case 0x6c: return ir.const32(Math.imul(x, y));
-        case 0x71: return ir.const32(x & y);
-        case 0x72: return ir.const32(x | y);
-        case 0x73: return ir.const32(x ^ y);
-        case 0x74: return ir.const32(x << (y & 31));
-        case 0x75: return ir.const32(x >> (y & 31));
-        case 0x76: return ir.const32((x >>> (y & 31)) | 0);
-        default: return -1;
+        case 0x6a:
+          return ir.const32((x + y) | 0);
+        case 0x6b:
+          return ir.const32((x - y) | 0);
+        case 0x6c:
+          return ir.const32(Math.imul(x, y));
+        case 0x71:
+          return ir.const32(x & y);
+        case 0x72:
+          return ir.const32(x | y);
+        case 0x73:
+          return ir.const32(x ^ y);
+        case 0x74:
+          return ir.const32(x << (y & 31));
+        case 0x75:
+          return ir.const32(x >> (y & 31));
+        case 0x76:
+          return ir.const32((x >>> (y & 31)) | 0);
+        default:
+          return -1;
       }
     }
     if (y === 0) return op === 0x6a || op === 0x6b || (op >= 0x72 && op <= 0x78) ? a : op === 0x71 ? ir.const32(0) : -1;
@@ -456,18 +480,28 @@ function fold(ir: Builder, op: number, a: number, b: number): number {
       const x = ir.constantOf(a as Value) as bigint;
       const y = ir.constantOf(b as Value) as bigint;
       switch (op) {
-        case 0x7c: return ir.const64(x + y);
-        case 0x7d: return ir.const64(x - y);
-        case 0x7e: return ir.const64(x * y);
-        case 0x83: return ir.const64(x & y);
-        case 0x84: return ir.const64(x | y);
-        case 0x85: return ir.const64(x ^ y);
-        case 0x86: return ir.const64(x << (y & 63n));
-        case 0x88: return ir.const64(x >> (y & 63n));
-        default: return -1;
+        case 0x7c:
+          return ir.const64(x + y);
+        case 0x7d:
+          return ir.const64(x - y);
+        case 0x7e:
+          return ir.const64(x * y);
+        case 0x83:
+          return ir.const64(x & y);
+        case 0x84:
+          return ir.const64(x | y);
+        case 0x85:
+          return ir.const64(x ^ y);
+        case 0x86:
+          return ir.const64(x << (y & 63n));
+        case 0x88:
+          return ir.const64(x >> (y & 63n));
+        default:
+          return -1;
       }
     }
-    if (lo === 0 && hi === 0) return op === 0x7c || op === 0x7d || (op >= 0x84 && op <= 0x8a) ? a : op === 0x83 ? ir.const64(0) : -1;
+    if (lo === 0 && hi === 0)
+      return op === 0x7c || op === 0x7d || (op >= 0x84 && op <= 0x8a) ? a : op === 0x83 ? ir.const64(0) : -1;
     if (lo === -1 && hi === -1 && op === 0x83) return a;
     // (x + c1) + c2
     if (op === 0x7c && opA === 0x7c && ir.op[ir.b[a] as number] === OP.const64) {

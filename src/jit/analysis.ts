@@ -22,12 +22,17 @@ for (const [id, info] of OPS.entries()) {
   if (info.kind === 'store') kindOf[id] = KIND.effect;
   else if (info.kind === 'load') kindOf[id] = KIND.load;
 }
-for (const id of [OP.stateStore, OP.fence, OP.atomicRmw, OP.atomicCmpxchg, OP.probeWrite, OP.insn]) kindOf[id] = KIND.effect;
+for (const id of [OP.stateStore, OP.fence, OP.atomicRmw, OP.atomicCmpxchg, OP.probeWrite, OP.insn])
+  kindOf[id] = KIND.effect;
 
 function mayFault(ir: Builder, v: number): boolean {
   const op = ir.op[v] as number;
   if (op === OP.call) return ir.helpers[ir.a[v] as number]?.effect === 'state';
-  return op === OP.atomicRmw || op === OP.atomicCmpxchg || (op !== OP.stateStore && op !== OP.fence && op !== OP.insn && kindOf[op] !== KIND.other);
+  return (
+    op === OP.atomicRmw ||
+    op === OP.atomicCmpxchg ||
+    (op !== OP.stateStore && op !== OP.fence && op !== OP.insn && kindOf[op] !== KIND.other)
+  );
 }
 
 export class Analysis {
@@ -70,7 +75,14 @@ export class Analysis {
   readonly #successors: (readonly Block[])[] = [];
 
   /** `precise`: an access that may fault needs all registers in state memory, so nothing set before it is dead. */
-  run(ir: Builder, entry: Block, hotParams: readonly Var[], hotResults: readonly Var[], isaVars: number, precise: boolean): void {
+  run(
+    ir: Builder,
+    entry: Block,
+    hotParams: readonly Var[],
+    hotResults: readonly Var[],
+    isaVars: number,
+    precise: boolean,
+  ): void {
     this.words = (isaVars + 31) >> 5;
     this.#reserve(ir.blocks.length, ir.count);
     this.#number(entry);
@@ -279,7 +291,8 @@ export class Analysis {
       const b = order[i] as Block;
       for (let v = b.start; v < b.end; v++) {
         if (!mayFault(ir, v)) continue;
-        for (let w = i * words; w < (i + 1) * words; w++) this.#exposed[w] = (this.#exposed[w] as number) | (staleIn[w] as number);
+        for (let w = i * words; w < (i + 1) * words; w++)
+          this.#exposed[w] = (this.#exposed[w] as number) | (staleIn[w] as number);
         break;
       }
     }
@@ -298,7 +311,9 @@ export class Analysis {
         for (let w = 0; w < words; w++) {
           const k = i * words + w;
           let out = this.#exitUses(t, k, w);
-          if (!reloads(t)) for (const s of this.#successors[i] as readonly Block[]) out |= liveIn[(number[s.id] as number) * words + w] as number;
+          if (!reloads(t))
+            for (const s of this.#successors[i] as readonly Block[])
+              out |= liveIn[(number[s.id] as number) * words + w] as number;
           liveOut[k] = out;
           let live = (this.#exposed[k] as number) | (out & ~(this.#sets[k] as number));
           // A loop head may leave the region when its budget is spent: it needs what is stale there.
@@ -371,7 +386,8 @@ export class Analysis {
       needed[v] = 1;
       if (owner[v] !== by) crosses[v] = 1;
     };
-    for (by = 0; by < n; by++) for (const { value } of terminatorOperands((order[by] as Block).term as Terminator)) use(value);
+    for (by = 0; by < n; by++)
+      for (const { value } of terminatorOperands((order[by] as Block).term as Terminator)) use(value);
     for (let v = ir.count - 1; v >= 0; v--) {
       if (needed[v] === 0) continue;
       by = owner[v] as number;

@@ -2,7 +2,11 @@
 import { setFlagsFromString } from 'node:v8';
 
 /** Baseline functions are compiled by Liftoff when first called, optimised ones by TurboFan at once. */
-export function instantiate(bytes: Uint8Array<ArrayBuffer>, imports: WebAssembly.Imports, optimised: boolean): WebAssembly.Instance {
+export function instantiate(
+  bytes: Uint8Array<ArrayBuffer>,
+  imports: WebAssembly.Imports,
+  optimised: boolean,
+): WebAssembly.Instance {
   if (!optimised) return new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
   setFlagsFromString('--no-liftoff');
   setFlagsFromString('--no-wasm-lazy-compilation');

@@ -8,13 +8,18 @@
 import { Builder, type Helper, type HelperEnv } from '../ir/builder.ts';
 import type { Frontend } from '../ir/frontend.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
+import { type CodeFile, CodeStore, type PackFiles } from './code-store.ts';
 import { HelperCompiler } from './helpers.ts';
 import { instantiate } from './instantiate.ts';
 import * as layout from './layout.ts';
 import { type Imports, type Lowered, Lowering, type RegionOptions } from './lower.ts';
+import { link } from './link.ts';
 import { FRAME_TYPE, importMemories } from './module-parts.ts';
+import { assemble, type RegionObject, RUNTIME_NAMES } from './object.ts';
+import type { Pack } from './pack.ts';
 import { type BuiltRegion, buildRegion, type CodeSource } from './region.ts';
 import { makeRuntime, type Runtime } from './runtime.ts';
+import { mulHiS, mulHiU } from './wide-multiply.ts';
 
 export interface JitHost {
   readonly code: CodeSource;
@@ -28,13 +33,21 @@ export interface JitHost {
   poll(): void;
   /** The guest handles memory faults itself: exact registers at each access. */
   readonly precise: boolean;
+  /** The file whose unmodified code is mapped at `pc`, if any: its translations may be kept. */
+  codeFile(pc: number): CodeFile | undefined;
+  /** The bytes of a page of guest code; undefined if it cannot be read. */
+  codePage(page: number): Uint8Array | undefined;
+  /** Where translations are kept; undefined: nowhere. */
+  readonly packs: PackFiles | undefined;
+  /** What translations depend on beside the code. */
+  readonly model: string;
 }
 
 /** Instructions per region, by tier. */
-const LIMIT = { baseline: 120, optimised: 1200 } as const;
+const LIMIT = { baseline: 40, optimised: 800 } as const;
 
 /** What one baseline module takes in beside the region asked for. */
-const BATCH = { regions: 8, instructions: 300 } as const;
+const BATCH = { regions: 4, instructions: 100 } as const;
 
 interface Region {
   readonly pc: number;
@@ -51,6 +64,8 @@ interface Region {
 }
 
 export interface JitStatistics {
+  /** Regions taken from packs. */
+  kept: number;
   baseline: number;
   optimised: number;
   modules: number;
@@ -79,11 +94,24 @@ export class Jit {
   readonly #pcIndex: number;
   #nextSlot = layout.FIRST_SLOT;
   #nextCounter = layout.COUNTERS;
-  readonly statistics: JitStatistics = { baseline: 0, optimised: 0, modules: 0, instructions: 0, bytes: 0 };
+  readonly statistics: JitStatistics = { kept: 0, baseline: 0, optimised: 0, modules: 0, instructions: 0, bytes: 0 };
+  /** Kept translations; anew for each mode. */
+  #store: CodeStore | undefined;
+  #storePrecise = false;
+  readonly #named = new Map<string, Helper>([
+    [mulHiU.name, mulHiU],
+    [mulHiS.name, mulHiS],
+  ]);
   readonly #fns: { syscall: () => number; trap: (code: number) => void };
 
   /** `guestPages`: pages of 64 KiB `memory` was made with. */
-  constructor(frontend: Frontend, memory: WebAssembly.Memory, guestPages: number, state: WebAssembly.Memory, host: JitHost) {
+  constructor(
+    frontend: Frontend,
+    memory: WebAssembly.Memory,
+    guestPages: number,
+    state: WebAssembly.Memory,
+    host: JitHost,
+  ) {
     this.#frontend = frontend;
     this.#host = host;
     this.#memory = memory;
@@ -95,14 +123,19 @@ export class Jit {
     this.#ir = new Builder(frontend.vars);
     this.#pcIndex = frontend.pcOffset >> 2;
     this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: 4096 });
-    this.#runtime = makeRuntime(frontend, layout.PENDING, {
-      memory,
-      state,
-      table: this.#table,
-      resolve: () => this.#resolve(),
-      spent: () => this.#spent(),
-      poll: () => host.poll(),
-    }, guestPages);
+    this.#runtime = makeRuntime(
+      frontend,
+      layout.PENDING,
+      {
+        memory,
+        state,
+        table: this.#table,
+        resolve: () => this.#resolve(),
+        spent: () => this.#spent(),
+        poll: () => host.poll(),
+      },
+      guestPages,
+    );
     for (let k = 0; k < 4096; k++) this.#table.set(k, this.#runtime.miss);
     this.#table.set(layout.SLOT_BUDGET, this.#runtime.budget);
     const words = this.#words;
@@ -132,12 +165,15 @@ export class Jit {
   invalidate(start: number, end: number): void {
     const first = Math.floor(start / 4096);
     const last = Math.floor((end - 1) / 4096);
+    this.#store?.invalidate(first, last);
     if (last - first < this.#byPage.size) {
       for (let p = first; p <= last; p++) this.#dropPage(p);
     } else for (const p of [...this.#byPage.keys()]) if (p >= first && p <= last) this.#dropPage(p);
   }
   /** Everything is forgotten (exec, a change of mode). */
   invalidateAll(): void {
+    this.#store?.invalidate(0, Number.MAX_SAFE_INTEGER);
+    this.#store = undefined;
     for (const p of [...this.#byPage.keys()]) this.#dropPage(p);
   }
   #dropPage(page: number): void {
@@ -147,16 +183,28 @@ export class Jit {
     for (const r of regions) {
       if (this.#regions.get(r.pc) !== r) continue;
       this.#regions.delete(r.pc);
-      this.#table.set(r.slot, this.#runtime.miss);
+      this.#empty(r.pc, r.slot);
     }
+  }
+
+  #empty(pc: number, slot: number): void {
+    this.#table.set(slot, this.#runtime.miss);
+    this.#store?.slots(pc, (other) => this.#table.set(other, this.#runtime.miss));
+  }
+
+  /** Before the process ends or its image goes: what was translated is kept for other runs. */
+  save(): void {
+    this.#store?.save((pc) => this.#regions.has(pc));
   }
 
   /** The guest pc of a fault, from the stack of the RuntimeError it came as; undefined if not in translated code. */
   faultPc(stack: string): number | undefined {
-    // "at r12 (wasm://wasm/0123abcd:wasm-function[3]:0x1f2)"
-    const hit = /\br(\d+) \(wasm:[^)]*:wasm-function\[\d+\]:0x([0-9a-f]+)\)/.exec(stack);
+    // "at r12 (wasm://wasm/0123abcd:wasm-function[3]:0x1f2)"; p and a pc in packs
+    const hit = /\b([rp][0-9a-f]+) \(wasm:[^)]*:wasm-function\[\d+\]:0x([0-9a-f]+)\)/.exec(stack);
     if (hit === null) return undefined;
-    const region = this.#byId[Number(hit[1])];
+    const name = hit[1] as string;
+    const region =
+      name[0] === 'r' ? this.#byId[Number(name.slice(1))] : this.#packRegion(Number.parseInt(name.slice(1), 16));
     if (region === undefined) return undefined;
     const offset = Number.parseInt(hit[2] as string, 16) - region.codeOffset;
     let pc: number | undefined;
@@ -171,23 +219,130 @@ export class Jit {
   #slotOf(pc: number): number {
     let slot = this.#slots.get(pc);
     if (slot === undefined) {
-      slot = this.#nextSlot++;
-      if (slot >= this.#table.length) this.#table.grow(this.#table.length, this.#runtime.miss);
+      this.#store?.slots(pc, (kept) => {
+        slot ??= kept;
+      });
+      slot ??= this.#newSlots(1);
       this.#slots.set(pc, slot);
     }
     return slot;
+  }
+  #newSlots(count: number): number {
+    const first = this.#nextSlot;
+    this.#nextSlot += count;
+    if (this.#nextSlot > this.#table.length)
+      this.#table.grow(Math.max(this.#table.length, this.#nextSlot - this.#table.length), this.#runtime.miss);
+    return first;
   }
 
   /** `miss`: the slot for state.pc, translated; −1 if state changed instead. */
   #resolve(): number {
     const pc = this.pc;
-    const slot = this.#slotOf(pc);
-    if (!this.#regions.has(pc) && !this.#translate(pc, false)) {
+    if (!this.#regions.has(pc) && !this.#fromStore(pc) && !this.#translate(pc, false)) {
       this.#host.fetchFault(pc);
       return -1;
     }
+    const slot = this.#slotOf(pc);
+    this.#spread(pc, slot);
     this.#remember(pc, slot);
     return slot;
+  }
+
+  /** Packs have slots of their own for the pcs they go to: put the region at `pc` there too. */
+  #spread(pc: number, slot: number): void {
+    const store = this.#store;
+    if (store === undefined || store.packs.length === 0) return;
+    const f = this.#table.get(slot);
+    store.slots(pc, (other) => {
+      if (other !== slot) this.#table.set(other, f);
+    });
+  }
+
+  /** Take the region at `pc` from a pack, loading that of its file if it was not yet. */
+  #fromStore(pc: number): boolean {
+    const { packs, model, precise } = this.#host;
+    if (packs === undefined) return false;
+    if (this.#store === undefined || this.#storePrecise !== precise) {
+      this.#storePrecise = precise;
+      this.#store = new CodeStore(packs, `${model} ${precise ? 'precise' : 'fast'}`, {
+        guestPages: this.#guestPages,
+        place: (pack) => this.#place(pack),
+        clear: (slot) => this.#table.set(slot, this.#runtime.miss),
+        helper: (name) => this.#helperNamed(name),
+        page: (page) => this.#host.codePage(page),
+      });
+    }
+    const store = this.#store;
+    const file = this.#host.codeFile(pc);
+    if (file !== undefined) store.open(file);
+    const region = this.#packRegion(pc);
+    if (region === undefined) return false;
+    // A slot given to this pc before its pack came holds nothing yet.
+    const slot = this.#slotOf(pc);
+    if (slot !== region.slot) this.#table.set(slot, this.#table.get(region.slot));
+    this.#enter({ ...region, slot });
+    this.statistics.kept++;
+    return true;
+  }
+
+  #packRegion(pc: number): Region | undefined {
+    const found = this.#store?.find(pc);
+    if (found === undefined) return undefined;
+    const { loaded, index } = found;
+    const { pack } = loaded;
+    const pages = new Set(
+      Array.from(
+        pack.regionPages.subarray(pack.pageFirst[index], pack.pageFirst[index + 1]),
+        (p) => pack.pages[p] as number,
+      ),
+    );
+    return {
+      pc,
+      slot: loaded.slotBase + index,
+      optimised: false,
+      pages,
+      counter: loaded.counterBase + 4 * index,
+      precise: this.#storePrecise,
+      codeOffset: (pack.codeAt[index] as number) + (pack.codeStart[index] as number),
+      sites: undefined,
+    };
+  }
+
+  #place(pack: Pack): { slotBase: number; counterBase: number } | undefined {
+    const counterBase = this.#newCounters(pack.pcs.length);
+    if (counterBase < 0) return undefined;
+    const helpers: Record<string, unknown> = {};
+    for (const [k, name] of pack.names.entries()) {
+      if (name.startsWith('$')) continue;
+      if (!this.#named.has(name)) {
+        // Building a region that calls it tells which helper is meant.
+        if (
+          buildRegion(this.#ir, this.#frontend, this.#host.code, pack.witnesses[k] as number, LIMIT.baseline) ===
+          undefined
+        )
+          return undefined;
+        for (const h of this.#ir.helpers) this.#named.set(h.name, h);
+      }
+      const helper = this.#named.get(name);
+      if (helper === undefined) return undefined;
+      helpers[name] = this.#helpers.get(helper);
+    }
+    const slotBase = this.#newSlots(pack.pcs.length + pack.targets.length);
+    instantiate(pack.module, this.#linkedImports(slotBase, counterBase, helpers), false);
+    this.statistics.modules++;
+    this.statistics.bytes += pack.module.length;
+    return { slotBase, counterBase };
+  }
+
+  #helperNamed(name: string): Helper {
+    const helper = this.#named.get(name);
+    if (helper === undefined) throw new Error(`no helper is called ${name}`);
+    return helper;
+  }
+
+  #linkedImports(slotBase: number, counterBase: number, helpers: Record<string, unknown>): WebAssembly.Imports {
+    const h = { ...helpers, [RUNTIME_NAMES.syscall]: this.#fns.syscall, [RUNTIME_NAMES.trap]: this.#fns.trap };
+    return { g: { m: this.#memory, s: this.#state, t: this.#table, slots: slotBase, counters: counterBase }, h };
   }
 
   /** `budget`: state.pc is hot; also a safe point. */
@@ -200,6 +355,7 @@ export class Jit {
       this.#host.fetchFault(pc);
       return -1;
     }
+    this.#spread(pc, slot);
     return slot;
   }
 
@@ -215,22 +371,117 @@ export class Jit {
       counter,
       precise,
       sites,
+      relocatable: !optimised,
     };
   }
 
   /** Lower the region once more, this time noting its accesses. Its code bytes must not have changed since. */
   #findSites(region: Region): Lowered['sites'] {
-    const built = buildRegion(this.#ir, this.#frontend, this.#host.code, region.pc, region.optimised ? LIMIT.optimised : LIMIT.baseline);
+    const built = buildRegion(
+      this.#ir,
+      this.#frontend,
+      this.#host.code,
+      region.pc,
+      region.optimised ? LIMIT.optimised : LIMIT.baseline,
+    );
     if (built === undefined) return [];
     // All indices take one byte, whatever they are.
     const imports: Imports = { regionType: 0, helper: () => 0, runtime: () => 0 };
-    return this.#lowering.region(this.#ir, built.entry, imports, this.#options(region.optimised, region.counter, region.precise, true)).sites;
+    return this.#lowering.region(
+      this.#ir,
+      built.entry,
+      imports,
+      this.#options(region.optimised, region.counter, region.precise, true),
+    ).sites;
   }
 
-  /** Translate the region at `pc`; in the baseline tier also some that it is likely to go on to, in the same module. */
+  /** Translate the region at `pc` in one of the tiers; false if nothing is executable there. */
   #translate(pc: number, optimised: boolean): boolean {
-    const ir = this.#ir;
-    const frontend = this.#frontend;
+    return optimised ? this.#translateOptimised(pc) : this.#translateBaseline(pc);
+  }
+
+  /** The region at `pc`, and some that it is likely to go on to, in one module of objects that may be kept. */
+  #translateBaseline(pc: number): boolean {
+    const { precise } = this.#host;
+    const work = [pc];
+    const built: BuiltRegion[] = [];
+    const objects: RegionObject[] = [];
+    let instructions = 0;
+    for (let k = 0; k < work.length && objects.length < BATCH.regions && instructions < BATCH.instructions; k++) {
+      const at = work[k] as number;
+      const region = buildRegion(this.#ir, this.#frontend, this.#host.code, at, LIMIT.baseline);
+      if (region === undefined) {
+        if (k === 0) return false;
+        continue;
+      }
+      const names: string[] = [];
+      const named = (name: string): number => {
+        const known = names.indexOf(name);
+        return known >= 0 ? known : names.push(name) - 1;
+      };
+      const imports: Imports = {
+        regionType: 0,
+        helper: (h) => {
+          this.#named.set(h.name, h);
+          return named(h.name);
+        },
+        runtime: (name) => named(RUNTIME_NAMES[name]),
+      };
+      const { locals, body, relocs } = this.#lowering.region(
+        this.#ir,
+        region.entry,
+        imports,
+        this.#options(false, 0, precise, false),
+      );
+      built.push(region);
+      objects.push({
+        pc: at,
+        pages: [...region.pages],
+        instructions: region.instructions,
+        relocs,
+        names,
+        ...assemble(locals, body, relocs),
+      });
+      instructions += region.instructions;
+      for (const to of region.exits) if (!this.#regions.has(to) && !work.includes(to)) work.push(to);
+    }
+    const counters = objects.map(() => this.#newCounters(1));
+    const firstId = this.#byId.length;
+    const { bytes, codeOffsets, helpers } = link({
+      objects,
+      guestPages: this.#guestPages,
+      slot: (to) => this.#slotOf(to),
+      counter: (k) => counters[k] as number,
+      helper: (name) => this.#helperNamed(name),
+      name: (k) => `r${firstId + k}`,
+      contiguous: false,
+    });
+    const functions: Record<string, unknown> = {};
+    for (const name of helpers) functions[name] = this.#helpers.get(this.#helperNamed(name));
+    instantiate(bytes, this.#linkedImports(0, 0, functions), false);
+    objects.forEach((o, k) => {
+      const codeOffset = codeOffsets[k] as number;
+      this.#enter({
+        pc: o.pc,
+        slot: this.#slotOf(o.pc),
+        optimised: false,
+        pages: (built[k] as BuiltRegion).pages,
+        counter: counters[k] as number,
+        precise,
+        codeOffset,
+        sites: undefined,
+      });
+      const file = this.#store === undefined ? undefined : this.#host.codeFile(o.pc);
+      if (file !== undefined) this.#store?.add(file, o);
+    });
+    this.#count('baseline', objects.length, instructions, bytes.length);
+    return true;
+  }
+
+  #translateOptimised(pc: number): boolean {
+    const { precise } = this.#host;
+    const region = buildRegion(this.#ir, this.#frontend, this.#host.code, pc, LIMIT.optimised);
+    if (region === undefined) return false;
     const m = new ModuleBuilder();
     importMemories(m, this.#guestPages);
     m.importTable('g', 't', 1);
@@ -239,41 +490,36 @@ export class Jit {
     const imports: Imports = {
       regionType: frame,
       helper: (h: Helper) => {
-        helpers[h.name] ??= this.#helpers.get(h, optimised);
+        helpers[h.name] ??= this.#helpers.get(h, true);
         return m.importFunction('h', h.name, m.type(h.params, h.results));
       },
       runtime: (name) => m.importFunction('r', name, name === 'syscall' ? m.type([], ['i32']) : m.type(['i32'], [])),
     };
-    const { precise } = this.#host;
-    const work = [pc];
-    const made: { pc: number; built: BuiltRegion; lowered: Lowered; counter: number }[] = [];
-    let instructions = 0;
-    for (let k = 0; k < work.length; k++) {
-      const at = work[k] as number;
-      const built = buildRegion(ir, frontend, this.#host.code, at, optimised ? LIMIT.optimised : LIMIT.baseline);
-      if (built === undefined) {
-        if (k === 0) return false;
-        continue;
-      }
-      const counter = optimised ? -1 : this.#newCounter();
-      const lowered = this.#lowering.region(ir, built.entry, imports, this.#options(optimised, counter, precise, false));
-      made.push({ pc: at, built, lowered, counter });
-      instructions += built.instructions;
-      if (optimised || made.length >= BATCH.regions || instructions >= BATCH.instructions) break;
-      for (const to of built.exits) if (!this.#regions.has(to) && !work.includes(to)) work.push(to);
-    }
-    const firstId = this.#byId.length;
-    made.forEach((r, k) => m.func(frame, r.lowered.locals, r.lowered.body, { name: `r${firstId + k}`, slot: this.#slotOf(r.pc) }));
+    const lowered = this.#lowering.region(this.#ir, region.entry, imports, this.#options(true, -1, precise, false));
+    const slot = this.#slotOf(pc);
+    m.func(frame, lowered.locals, lowered.body, { name: `r${this.#byId.length}`, slot });
     const { bytes, codeOffsets } = m.finish();
-    instantiate(bytes, { g: { m: this.#memory, s: this.#state, t: this.#table }, r: this.#fns, h: helpers }, optimised);
-    made.forEach((r, k) => this.#enter({ pc: r.pc, slot: this.#slotOf(r.pc), optimised, pages: r.built.pages, counter: r.counter, precise, codeOffset: codeOffsets[k] as number, sites: undefined }));
+    instantiate(bytes, { g: { m: this.#memory, s: this.#state, t: this.#table }, r: this.#fns, h: helpers }, true);
+    this.#enter({
+      pc,
+      slot,
+      optimised: true,
+      pages: region.pages,
+      counter: -1,
+      precise,
+      codeOffset: codeOffsets[0] as number,
+      sites: undefined,
+    });
+    this.#count('optimised', 1, region.instructions, bytes.length);
+    return true;
+  }
+
+  #count(tier: 'baseline' | 'optimised', regions: number, instructions: number, bytes: number): void {
     const s = this.statistics;
-    if (optimised) s.optimised += made.length;
-    else s.baseline += made.length;
+    s[tier] += regions;
     s.modules++;
     s.instructions += instructions;
-    s.bytes += bytes.length;
-    return true;
+    s.bytes += bytes;
   }
 
   #enter(region: Region): void {
@@ -286,17 +532,19 @@ export class Jit {
     }
   }
 
-  #newCounter(): number {
-    if (this.#nextCounter >= layout.COUNTERS_END) return -1;
+  /** Room for `count` execution counters, set; −1 if it has run out. */
+  #newCounters(count: number): number {
     const at = this.#nextCounter;
-    this.#nextCounter += 4;
-    this.#words[at >> 2] = layout.BASELINE_ENTRIES;
+    if (at + 4 * count > layout.COUNTERS_END) return -1;
+    this.#nextCounter += 4 * count;
+    this.#words.fill(layout.BASELINE_ENTRIES, at >> 2, (at >> 2) + count);
     return at;
   }
 
   #remember(pc: number, slot: number): void {
     const lo = pc | 0;
-    const entry = (((lo ^ (lo >>> layout.JUMP_CACHE_BITS)) & ((1 << layout.JUMP_CACHE_BITS) - 1)) << 4) + layout.JUMP_CACHE;
+    const entry =
+      (((lo ^ (lo >>> layout.JUMP_CACHE_BITS)) & ((1 << layout.JUMP_CACHE_BITS) - 1)) << 4) + layout.JUMP_CACHE;
     this.#words[entry >> 2] = lo;
     this.#words[(entry >> 2) + 1] = Math.floor(pc / 4294967296);
     this.#words[(entry >> 2) + 2] = slot;

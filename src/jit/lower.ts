@@ -19,6 +19,8 @@ import { BLOCK, CodeWriter, W } from '../wasm/code-writer.ts';
 import type { ValType } from '../wasm/module-builder.ts';
 import { Analysis } from './analysis.ts';
 import * as layout from './layout.ts';
+import { GLOBAL } from './link.ts';
+import { RELOC } from './object.ts';
 import { mulHiS, mulHiU } from './wide-multiply.ts';
 
 /** How the code refers to what is outside it: function and type indices in the module being made. */
@@ -45,6 +47,11 @@ export interface RegionOptions {
   readonly precise: boolean;
   /** Note which guest instruction each access belongs to. */
   readonly sites: boolean;
+  /**
+   * Write slots, the counter and helper calls as places to be linked (object.ts), `helper` and `runtime` of Imports then
+   * giving indices in the object's list of names. Otherwise final numbers.
+   */
+  readonly relocatable: boolean;
 }
 
 export interface Lowered {
@@ -52,11 +59,28 @@ export interface Lowered {
   readonly body: Uint8Array<ArrayBuffer>;
   /** Offsets in `body` (ascending) of operations that can fault, and the guest pc each belongs to; empty unless asked for. */
   readonly sites: { offset: number; pc: number }[];
+  /** Triples as in RegionObject, offsets in `body`. */
+  readonly relocs: number[];
 }
 
-const LOAD_FOR: Record<Type, number> = { i32: LOADS['i32.load'][0], i64: LOADS['i64.load'][0], f32: LOADS['f32.load'][0], f64: LOADS['f64.load'][0], v128: LOADS['v128.load'][0] };
-const STORE_FOR: Record<Type, number> = { i32: STORES['i32.store'][0], i64: STORES['i64.store'][0], f32: STORES['f32.store'][0], f64: STORES['f64.store'][0], v128: STORES['v128.store'][0] };
+const LOAD_FOR: Record<Type, number> = {
+  i32: LOADS['i32.load'][0],
+  i64: LOADS['i64.load'][0],
+  f32: LOADS['f32.load'][0],
+  f64: LOADS['f64.load'][0],
+  v128: LOADS['v128.load'][0],
+};
+const STORE_FOR: Record<Type, number> = {
+  i32: STORES['i32.store'][0],
+  i64: STORES['i64.store'][0],
+  f32: STORES['f32.store'][0],
+  f64: STORES['f64.store'][0],
+  v128: STORES['v128.store'][0],
+};
 const I64_ADD = 0x7c;
+const I32_ADD = 0x6a;
+const I32_CONST = 0x41;
+const CALL = 0x10;
 const I32_GT_U = 0x4b;
 /** Atomic opcodes (prefix 0xfe) of the i32 form; the others follow by size. */
 const ATOMIC_BASE = { add: 0x1e, sub: 0x25, and: 0x2c, or: 0x33, xor: 0x3a, xchg: 0x41, cmpxchg: 0x48 } as const;
@@ -71,9 +95,6 @@ const SIZED_STORE: Record<number, number> = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37
 const LABEL = { loop: 0, follow: 1, other: 2 } as const;
 /** In LABEL.loop: the dispatch loop of an irreducible region. */
 const DISPATCH = -1;
-
-/** How a value is made; by operation id, so that emission switches on a small number. */
-const isConstant = (op: number): boolean => op >= OP.const32 && op <= OP.const128;
 
 export class Lowering {
   #ir!: Builder;
@@ -105,6 +126,7 @@ export class Lowering {
   #budgetLocal = -1;
   #dispatchLocal = -1;
   #sites: { offset: number; pc: number }[] = [];
+  #relocs: number[] = [];
   /** Precise mode: variables set since they were last stored, at the point of emission. */
   #staleNow = new Int32Array(4);
 
@@ -148,6 +170,7 @@ export class Lowering {
     this.#labelBlocks.length = 0;
     this.#budgetLocal = -1;
     this.#sites = [];
+    this.#relocs = [];
   }
 
   #body(entry: Block, hotParams: readonly Var[], hotResults: readonly Var[], isaVars: number): Lowered {
@@ -168,7 +191,7 @@ export class Lowering {
     else this.#dispatchLoop();
     // Every path has left; this tells the validator so.
     this.#w.u8(W.unreachable);
-    return { locals: this.#locals, body: this.#w.take(), sites: this.#sites };
+    return { locals: this.#locals, body: this.#w.take(), sites: this.#sites, relocs: this.#relocs };
   }
 
   #regionEntry(o: RegionOptions): void {
@@ -176,20 +199,22 @@ export class Lowering {
     const an = this.#an;
     if (o.counter >= 0) {
       // counter = counter - 1; spent: through SLOT_BUDGET, with the entry's pc
-      w.i32Const(0);
-      w.i32Const(0);
-      w.stateAccess(W.i32Load, o.counter);
+      this.#counterBase();
+      this.#counterBase();
+      this.#counterAccess(W.i32Load, o.counter);
       w.i32Const(1);
       w.u8(W.i32Sub);
       const t = this.#take('i32');
       w.localTee(t);
-      w.stateAccess(W.i32Store, o.counter);
+      this.#counterAccess(W.i32Store, o.counter);
       w.localGet(t);
       this.#give('i32', t);
       w.u8(W.i32Eqz);
       w.if(BLOCK.void);
       this.#storePc((an.order[0] as Block).pc);
-      this.#tailCall(() => { w.i32Const(layout.SLOT_BUDGET); });
+      this.#tailCall(() => {
+        w.i32Const(layout.SLOT_BUDGET);
+      });
       w.u8(W.end);
     }
     let loops = false;
@@ -264,7 +289,8 @@ export class Lowering {
 
   #depthOf(kind: number, block: number): number {
     const kinds = this.#labelKinds;
-    for (let k = kinds.length - 1; k >= 0; k--) if (kinds[k] === kind && this.#labelBlocks[k] === block) return kinds.length - 1 - k;
+    for (let k = kinds.length - 1; k >= 0; k--)
+      if (kinds[k] === kind && this.#labelBlocks[k] === block) return kinds.length - 1 - k;
     throw new Error(`no label for block ${block}`);
   }
 
@@ -298,7 +324,8 @@ export class Lowering {
     const an = this.#an;
     const b = an.order[i] as Block;
     const t = b.term as Terminator;
-    if (this.#region?.precise === true) for (let k = 0; k < an.words; k++) this.#staleNow[k] = an.staleIn[i * an.words + k] as number;
+    if (this.#region?.precise === true)
+      for (let k = 0; k < an.words; k++) this.#staleNow[k] = an.staleIn[i * an.words + k] as number;
     this.#pendingLoads.length = 0;
     for (const x of this.#gotten) this.#pendingGet[x] = -1;
     this.#gotten.length = 0;
@@ -346,7 +373,9 @@ export class Lowering {
         case OP.stateStore: {
           const c = ir.c[v] as number;
           const addr = ir.a[v] as number;
-          if (addr < 0) { w.i32Const(0); } else this.#value(addr);
+          if (addr < 0) {
+            w.i32Const(0);
+          } else this.#value(addr);
           this.#value(ir.b[v] as number);
           this.#flushLoads();
           w.stateAccess(c >>> 20, c & 0xfffff);
@@ -396,7 +425,8 @@ export class Lowering {
   /** Before memory changes: emit the loads that are still to come. What is on the operand stack stays below. */
   #flushLoads(): void {
     if (this.#pendingLoads.length === 0) return;
-    for (const v of this.#pendingLoads) if ((this.#home[v] as number) < 0 && (this.#left[v] as number) > 0) this.#materialise(v);
+    for (const v of this.#pendingLoads)
+      if ((this.#home[v] as number) < 0 && (this.#left[v] as number) > 0) this.#materialise(v);
     this.#pendingLoads.length = 0;
   }
   /** Before variable `x` changes: copy the value a pending `get` of it stands for. */
@@ -486,18 +516,20 @@ export class Lowering {
         w.shuffle(ir.vectors[c] as Uint8Array);
         return;
       case OP.stateLoad:
-        if (a < 0) { w.i32Const(0); } else this.#value(a);
+        if (a < 0) {
+          w.i32Const(0);
+        } else this.#value(a);
         w.stateAccess(c, b);
         return;
       case OP.mulHiU:
       case OP.mulHiS:
         this.#value(a);
         this.#value(b);
-        w.call(this.#imports.helper(op === OP.mulHiU ? mulHiU : mulHiS));
+        this.#callImport(this.#imports.helper(op === OP.mulHiU ? mulHiU : mulHiS));
         return;
       case OP.call:
         this.#callOperands(v);
-        w.call(this.#imports.helper(ir.helpers[a] as Helper));
+        this.#callImport(this.#imports.helper(ir.helpers[a] as Helper));
         return;
       default: {
         const info = OPS[op];
@@ -537,8 +569,9 @@ export class Lowering {
           }
           if ((ir.op[x] === OP.get && (this.#home[x] as number) < 0) || (this.#home[x] as number) >= 0) {
             this.#left[addr] = (this.#left[addr] as number) - 1;
-            if ((this.#home[x] as number) >= 0) { this.#w.localGet(this.#home[x] as number); }
-            else this.#emit(x);
+            if ((this.#home[x] as number) >= 0) {
+              this.#w.localGet(this.#home[x] as number);
+            } else this.#emit(x);
             return lo + offset;
           }
         }
@@ -580,11 +613,13 @@ export class Lowering {
       if (this.#region?.precise === true) this.#storeStaleHere();
       this.#site(this.#pc);
     }
-    w.call(this.#imports.helper(helper));
+    this.#callImport(this.#imports.helper(helper));
     for (let k = helper.results.length - 1; k >= 0; k--) {
       const r = k === 0 ? v : this.#resultOf(v, k);
       // Result 0 also counts one use for each other result.
-      if (k === 0) for (let q = v + 1; q < v + helper.results.length; q++) if (this.#an.needed[q] === 1 && ir.op[q] === OP.result) this.#left[v] = (this.#left[v] as number) - 1;
+      if (k === 0)
+        for (let q = v + 1; q < v + helper.results.length; q++)
+          if (this.#an.needed[q] === 1 && ir.op[q] === OP.result) this.#left[v] = (this.#left[v] as number) - 1;
       if (r < 0 || (this.#left[r] as number) === 0) {
         w.u8(W.drop);
         continue;
@@ -618,15 +653,20 @@ export class Lowering {
       expected = operand;
     }
     const replacement = cmpxchg ? this.#take(type) : operand;
-    if (cmpxchg) { w.localSet(replacement); }
+    if (cmpxchg) {
+      w.localSet(replacement);
+    }
     this.#flushLoads();
     if (this.#region?.precise === true) this.#storeStaleHere();
-    const atomicOp = ATOMIC_BASE[cmpxchg ? 'cmpxchg' : (kind as keyof typeof ATOMIC_BASE)] + (ATOMIC_BY_SIZE[size] as number);
+    const atomicOp =
+      ATOMIC_BASE[cmpxchg ? 'cmpxchg' : (kind as keyof typeof ATOMIC_BASE)] + (ATOMIC_BY_SIZE[size] as number);
     const align = Math.log2(size);
     const emitAtomic = (): void => {
       w.localGet(addr);
       w.localGet(operand);
-      if (cmpxchg) { w.localGet(replacement); }
+      if (cmpxchg) {
+        w.localGet(replacement);
+      }
       this.#site(this.#pc);
       w.atomic(atomicOp, align);
     };
@@ -670,7 +710,9 @@ export class Lowering {
     this.#give(type, operand);
     if (cmpxchg) this.#give(type, replacement);
     if ((this.#left[v] as number) === 0) w.u8(W.drop);
-    else { w.localSet(this.#homeFor(v, type)); }
+    else {
+      w.localSet(this.#homeFor(v, type));
+    }
   }
 
   /**
@@ -686,7 +728,8 @@ export class Lowering {
     const size = ir.c[v] as number;
     if (this.#region?.precise !== true) {
       this.#left[a] = (this.#left[a] as number) - 1;
-      if (this.#left[a] === 0 && (this.#home[a] as number) >= 0 && this.#own[a] === 1) this.#give('i64', this.#home[a] as number);
+      if (this.#left[a] === 0 && (this.#home[a] as number) >= 0 && this.#own[a] === 1)
+        this.#give('i64', this.#home[a] as number);
       return;
     }
     this.#value(a);
@@ -775,7 +818,9 @@ export class Lowering {
         this.#settle();
         this.#storeStale(i, o.hotParams);
         this.#storePc(t.pc);
-        this.#tailCall(() => { w.i32Const(o.slotOf(t.pc)); });
+        this.#tailCall(() => {
+          this.#slot(t.pc);
+        });
         return;
       case 'jumpIndirect': {
         const pc = this.#pcLocal(t.pc);
@@ -790,7 +835,9 @@ export class Lowering {
         this.#settle();
         w.stateAccess(W.i64Store, o.pcOffset);
         this.#storeStale(i, o.hotResults);
-        for (const v of o.hotResults) { w.localGet(this.#localOf(v)); }
+        for (const v of o.hotResults) {
+          w.localGet(this.#localOf(v));
+        }
         w.u8(W.return);
         return;
       }
@@ -815,18 +862,26 @@ export class Lowering {
         w.localGet(0);
         w.i32Const(1);
         w.u8(W.i32Sub);
-        for (const v of o.hotParams) { w.localGet(this.#localOf(v)); }
-        if (t.kind === 'call') { w.i32Const(o.slotOf(t.pc)); } else this.#lookup(pc);
+        for (const v of o.hotParams) {
+          w.localGet(this.#localOf(v));
+        }
+        if (t.kind === 'call') {
+          this.#slot(t.pc);
+        } else this.#lookup(pc);
         if (pc >= 0) this.#give('i64', pc);
         w.callIndirect(this.#imports.regionType);
-        for (const v of [...o.hotResults].reverse()) { w.localSet(this.#localOf(v)); }
+        for (const v of [...o.hotResults].reverse()) {
+          w.localSet(this.#localOf(v));
+        }
         // Returned elsewhere (longjmp, signal, exec): so do we.
         w.i32Const(0);
         w.stateAccess(W.i64Load, o.pcOffset);
         w.i64ConstOf(t.returnPc);
         w.u8(W.i64Ne);
         w.if(BLOCK.void);
-        for (const v of o.hotResults) { w.localGet(this.#localOf(v)); }
+        for (const v of o.hotResults) {
+          w.localGet(this.#localOf(v));
+        }
         w.u8(W.return);
         w.u8(W.end);
         this.#reload(this.#an.number[t.next.id] as number, o.hotResults);
@@ -837,7 +892,7 @@ export class Lowering {
         this.#settle();
         this.#storeStale(i, []);
         this.#storePc(t.nextPc);
-        w.call(this.#imports.runtime('syscall'));
+        this.#callImport(this.#imports.runtime('syscall'));
         w.if(BLOCK.void);
         this.#leave();
         w.u8(W.end);
@@ -849,7 +904,7 @@ export class Lowering {
         this.#storeStale(i, []);
         this.#storePc(t.pc);
         w.i32Const(t.code);
-        w.call(this.#imports.runtime('trap'));
+        this.#callImport(this.#imports.runtime('trap'));
         this.#leave();
         return;
       default:
@@ -904,8 +959,50 @@ export class Lowering {
     w.if(BLOCK.void);
     this.#storeSet(this.#an.staleIn, i, o.hotParams);
     this.#storePc(pc);
-    this.#tailCall(() => { w.i32Const(layout.SLOT_BUDGET); });
+    this.#tailCall(() => {
+      w.i32Const(layout.SLOT_BUDGET);
+    });
     w.u8(W.end);
+  }
+
+  // ---- what depends on the module ----
+
+  #reloc(kind: number, value: number): void {
+    this.#relocs.push(this.#w.length, kind, value);
+    this.#w.padded();
+  }
+  /** Push the table slot of the region at `pc`. */
+  #slot(pc: number): void {
+    const o = this.#region as RegionOptions;
+    const w = this.#w;
+    if (!o.relocatable) {
+      w.i32Const(o.slotOf(pc));
+      return;
+    }
+    w.globalGet(GLOBAL.slotBase);
+    w.u8(I32_CONST);
+    this.#reloc(RELOC.slot, pc);
+    w.u8(I32_ADD);
+  }
+  #counterBase(): void {
+    if (this.#region?.relocatable === true) this.#w.globalGet(GLOBAL.counterBase);
+    else this.#w.i32Const(0);
+  }
+  #counterAccess(op: number, offset: number): void {
+    if (this.#region?.relocatable !== true) {
+      this.#w.stateAccess(op, offset);
+      return;
+    }
+    this.#w.stateAccessHead(op);
+    this.#reloc(RELOC.counter, 0);
+  }
+  #callImport(index: number): void {
+    if (this.#region?.relocatable !== true) {
+      this.#w.call(index);
+      return;
+    }
+    this.#w.u8(CALL);
+    this.#reloc(RELOC.helper, index);
   }
 
   /** return_call_indirect with depth and hot parameters; `slot` pushes the table slot. */
@@ -913,7 +1010,9 @@ export class Lowering {
     const w = this.#w;
     const o = this.#region as RegionOptions;
     w.localGet(0);
-    for (const v of o.hotParams) { w.localGet(this.#localOf(v)); }
+    for (const v of o.hotParams) {
+      w.localGet(this.#localOf(v));
+    }
     slot();
     w.returnCallIndirect(this.#imports.regionType);
   }

@@ -28,7 +28,13 @@ interface Run {
 }
 
 /** Build the region at `pc` in `ir` (reset first), at most `limit` instructions; undefined if nothing is executable there. */
-export function buildRegion(ir: Builder, frontend: Frontend, code: CodeSource, pc: number, limit: number): BuiltRegion | undefined {
+export function buildRegion(
+  ir: Builder,
+  frontend: Frontend,
+  code: CodeSource,
+  pc: number,
+  limit: number,
+): BuiltRegion | undefined {
   // 1. Decode what is reached.
   const decoded = new Map<number, Instruction>();
   const leaders = new Set<number>([pc]);
@@ -135,7 +141,11 @@ export function buildRegion(ir: Builder, frontend: Frontend, code: CodeSource, p
     emitted.add(r.pc);
     const block = blocks.get(r.pc) as Block;
     ir.begin(block);
-    frontend.beginBlock(ctx, block, r.preds === 1 && r.from >= 0 && emitted.has(r.from) ? blocks.get(r.from) : undefined);
+    frontend.beginBlock(
+      ctx,
+      block,
+      r.preds === 1 && r.from >= 0 && emitted.has(r.from) ? blocks.get(r.from) : undefined,
+    );
     for (const insn of r.insns) {
       ir.insn(insn.pc);
       frontend.emit(ctx, insn);

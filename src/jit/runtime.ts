@@ -37,7 +37,12 @@ const I64_LOAD = 0x29;
 const I64_STORE = 0x37;
 const I32_LOAD = 0x28;
 
-export function makeRuntime(frontend: Frontend, pendingOffset: number, imports: RuntimeImports, guestPages: number): Runtime {
+export function makeRuntime(
+  frontend: Frontend,
+  pendingOffset: number,
+  imports: RuntimeImports,
+  guestPages: number,
+): Runtime {
   const m = new ModuleBuilder();
   importMemories(m, guestPages);
   m.importTable('g', 't', 1);

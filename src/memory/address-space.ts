@@ -20,7 +20,7 @@ import { errno } from '../abi/errno.ts';
 import type { CodeListener, Host } from '../kernel/ports.ts';
 import { ADVICE_DONT_FORK, advised, type Backing, clip, HOST_MAP_FLAGS, hostProtection, type Mapping, MappingList, PAGE } from './mapping.ts';
 import { HostRange } from './host-range.ts';
-import { findBottomUp, findTopDown, gapStart, isFree, MIN_ADDRESS } from './placement.ts';
+import { fileHome, findBottomUp, findTopDown, gapStart, isFree, MIN_ADDRESS } from './placement.ts';
 
 export type { Backing, Mapping } from './mapping.ts';
 
@@ -41,6 +41,8 @@ const advice = madviseAdvice.values;
 
 /** Bytes kept above `mmapTop` for the stack, as mmap_base leaves room for it. */
 const STACK_ROOM = 0x1000_0000;
+/** The guest has a say in where it goes. */
+const PLACED = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT;
 /** MAP_32BIT: the second GiB, as on x86-64. */
 const LOW_START = 0x4000_0000;
 const LOW_END = 0x8000_0000;
@@ -69,6 +71,7 @@ export class AddressSpace {
   #listener: CodeListener = { codeChanged: () => {} };
   #limits: SpaceLimits = noLimits;
   /** Mappings the kernel chooses a place for go below this. */
+  #fileHomes = false;
   #mmapTop: number;
   #brkStart = 0;
   #brkEnd = 0;
@@ -132,6 +135,11 @@ export class AddressSpace {
     this.#mmapTop = top;
   }
 
+  /** Let a file mapped from its beginning, at no address asked for, go where it always goes (placement.ts). */
+  setFileHomes(on: boolean): void {
+    this.#fileHomes = on;
+  }
+
   /** Start (and empty) the heap; page-rounded up by the caller or not, as the kernel's start_brk. */
   setBrk(start: number): void {
     this.#brkStart = start;
@@ -186,7 +194,12 @@ export class AddressSpace {
     const bytes = up(length);
     if (bytes > this.size) return -errno.ENOMEM;
 
-    const place = this.#place(addr, bytes, flags);
+    let place = -1;
+    if (this.#fileHomes && addr === 0 && offset === 0 && backing?.kind === 'file' && (flags & MAP_TYPE) === MAP_PRIVATE) {
+      place = fileHome(backing.dev, backing.inode, bytes, this.size);
+      if (place >= 0 && !isFree(this.#list, place, bytes)) place = -1;
+    }
+    if (place < 0 || (flags & PLACED) !== 0) place = this.#place(addr, bytes, flags);
     if (place < 0) return place;
     if (flags & MAP_FIXED_NOREPLACE && this.#list.in(place, place + bytes).length > 0) return -errno.EEXIST;
 

@@ -43,3 +43,20 @@ export function isFree(list: MappingList, start: number, length: number): boolea
   const next = list.above(start);
   return next === undefined || start + length <= gapStart(next);
 }
+
+/** Where files have their homes: between the heap of a fixed-address program and position-independent ones. */
+const HOMES = { start: 0x1_0000_0000, end: 0x1_5000_0000, grain: 0x10000 } as const;
+
+/**
+ * The address a file is mapped at from its beginning whatever else is mapped, as long as the place is free: the same
+ * library then lies at the same address in every program, and what was translated of it once fits again.
+ */
+export function fileHome(dev: number, inode: number, length: number, size: number): number {
+  const room = Math.floor((HOMES.end - HOMES.start - length) / HOMES.grain);
+  if (room <= 0 || size < 2 * HOMES.end) return -1;
+  let hash = Math.imul(inode | 0, 0x9e3779b1) ^ Math.imul(Math.floor(inode / 4294967296) ^ dev, 0x85ebca6b);
+  hash ^= hash >>> 15;
+  hash = Math.imul(hash, 0x2c1b3c6d);
+  hash ^= hash >>> 13;
+  return HOMES.start + ((hash >>> 0) % room) * HOMES.grain;
+}

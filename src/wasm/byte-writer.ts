@@ -53,7 +53,8 @@ export class ByteWriter {
   }
   raw(bytes: ArrayLike<number>, length = bytes.length): void {
     if (this.length + length > this.bytes.length) this.#grow(length);
-    if (bytes instanceof Uint8Array) this.bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.length);
+    if (bytes instanceof Uint8Array)
+      this.bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.length);
     else for (let i = 0; i < length; i++) this.bytes[this.length + i] = bytes[i] as number;
     this.length += length;
   }

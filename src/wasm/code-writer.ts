@@ -112,6 +112,24 @@ export class CodeWriter extends ByteWriter {
     this.u8(1);
     this.u32(offset);
   }
+  /** As `stateAccess`, the offset still to be written. */
+  stateAccessHead(id: number): void {
+    this.op(id);
+    this.u8(0x40);
+    this.u8(1);
+  }
+  /** Room for a LEB128 number of five bytes, to be patched. */
+  padded(): void {
+    this.u8(0x80);
+    this.u8(0x80);
+    this.u8(0x80);
+    this.u8(0x80);
+    this.u8(0);
+  }
+  globalGet(index: number): void {
+    this.u8(0x23);
+    this.u32(index);
+  }
   atomic(opcode: number, align: number): void {
     this.u8(0xfe);
     this.u32(opcode);

@@ -38,7 +38,13 @@ export class ModuleBuilder {
     const known = this.#types.indexOf(key);
     if (known >= 0) return known;
     this.#types.push(key);
-    this.#typeBytes.push([0x60, params.length, ...params.map((t) => VALTYPE[t]), results.length, ...results.map((t) => VALTYPE[t])]);
+    this.#typeBytes.push([
+      0x60,
+      params.length,
+      ...params.map((t) => VALTYPE[t]),
+      results.length,
+      ...results.map((t) => VALTYPE[t]),
+    ]);
     return this.#types.length - 1;
   }
   importMemory(m: MemoryImport): void {
@@ -59,7 +65,12 @@ export class ModuleBuilder {
     return this.#imports.length;
   }
   /** Add a function; its index among all functions. */
-  func(type: number, locals: readonly ValType[], body: Uint8Array, options: { name?: string; exported?: string; slot?: number } = {}): number {
+  func(
+    type: number,
+    locals: readonly ValType[],
+    body: Uint8Array,
+    options: { name?: string; exported?: string; slot?: number } = {},
+  ): number {
     this.#codes.push({ type, locals, body, name: options.name, exported: options.exported, slot: options.slot ?? -1 });
     return this.#imports.length + this.#codes.length - 1;
   }
@@ -108,7 +119,9 @@ export class ModuleBuilder {
       s.u32(this.#codes.length);
       for (const c of this.#codes) s.u32(c.type);
     });
-    const exported = this.#codes.map((c, k) => [c.exported, k + this.#imports.length] as const).filter(([name]) => name !== undefined);
+    const exported = this.#codes
+      .map((c, k) => [c.exported, k + this.#imports.length] as const)
+      .filter(([name]) => name !== undefined);
     if (exported.length > 0)
       section(7, (s) => {
         s.u32(exported.length);
@@ -157,7 +170,9 @@ export class ModuleBuilder {
     w.u32(s.length);
     const base = w.length;
     w.raw(s.bytes, s.length);
-    const named = this.#codes.map((c, k) => [c.name, k + this.#imports.length] as const).filter(([name]) => name !== undefined);
+    const named = this.#codes
+      .map((c, k) => [c.name, k + this.#imports.length] as const)
+      .filter(([name]) => name !== undefined);
     if (named.length > 0)
       section(0, (n) => {
         n.text('name');

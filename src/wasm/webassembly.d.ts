@@ -38,6 +38,9 @@ declare namespace WebAssembly {
   class LinkError extends Error {}
   class Exception {}
   function compile(bytes: ArrayBufferView<ArrayBuffer> | ArrayBuffer): Promise<Module>;
-  function instantiate(bytes: ArrayBufferView<ArrayBuffer> | ArrayBuffer, imports?: Imports): Promise<{ module: Module; instance: Instance }>;
+  function instantiate(
+    bytes: ArrayBufferView<ArrayBuffer> | ArrayBuffer,
+    imports?: Imports,
+  ): Promise<{ module: Module; instance: Instance }>;
   function validate(bytes: ArrayBufferView<ArrayBuffer> | ArrayBuffer): boolean;
 }

@@ -36,9 +36,15 @@ function environment(extra: Readonly<Record<string, string>> | undefined): Recor
   return { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', HOME: work, LANG: 'C.UTF-8', ...extra };
 }
 function spawn(file: string, args: readonly string[], o: RunOptions): Outcome {
-  return outcome(spawnSync(file, args as string[], {
-    input: o.input ?? '', env: environment(o.env), cwd: o.cwd ?? work, timeout: o.timeout ?? 60_000, maxBuffer: 256 << 20,
-  }));
+  return outcome(
+    spawnSync(file, args as string[], {
+      input: o.input ?? '',
+      env: environment(o.env),
+      cwd: o.cwd ?? work,
+      timeout: o.timeout ?? 60_000,
+      maxBuffer: 256 << 20,
+    }),
+  );
 }
 export function native(command: readonly string[], o: RunOptions = {}): Outcome {
   mkdirSync(work, { recursive: true });
@@ -50,11 +56,16 @@ export function emulated(command: readonly string[], o: RunOptions = {}): Outcom
 }
 
 /** Compile programs/NAME (C or C++) once; the path of the executable. */
-export function compile(source: string, flags: readonly string[] = [], compiler = source.endsWith('.cc') ? 'g++' : 'gcc'): string {
+export function compile(
+  source: string,
+  flags: readonly string[] = [],
+  compiler = source.endsWith('.cc') ? 'g++' : 'gcc',
+): string {
   mkdirSync(build, { recursive: true });
   const from = join(programs, source);
   const tag = [compiler, ...flags].join('_').replace(/[^\w.-]+/g, '');
   const to = join(build, `${basename(source).replace(/\.\w+$/, '')}.${tag}`);
-  if (!existsSync(to) || statSync(to).mtimeMs < statSync(from).mtimeMs) execFileSync(compiler, ['-O2', '-w', '-o', to, from, ...flags]);
+  if (!existsSync(to) || statSync(to).mtimeMs < statSync(from).mtimeMs)
+    execFileSync(compiler, ['-O2', '-w', '-o', to, from, ...flags]);
   return to;
 }

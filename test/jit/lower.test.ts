@@ -16,7 +16,12 @@ const addVar = (type: Type, offset: number): void => {
 for (let k = 0; k < 5; k++) addVar('i64', 8 * k);
 for (let k = 0; k < 3; k++) addVar('i32', 64 + 4 * k);
 for (let k = 0; k < 3; k++) addVar('v128', 128 + 16 * k);
-const frontend = { vars, pcOffset: 48, hotParams: [vars[0], vars[1]], hotResults: [vars[0], vars[2]] } as unknown as ConstructorParameters<typeof RegionRunner>[0];
+const frontend = {
+  vars,
+  pcOffset: 48,
+  hotParams: [vars[0], vars[1]],
+  hotResults: [vars[0], vars[2]],
+} as unknown as ConstructorParameters<typeof RegionRunner>[0];
 
 /** xorshift: the same regions in every run. */
 function random(seed: number): (n: number) => number {
@@ -28,7 +33,14 @@ function random(seed: number): (n: number) => number {
     return (s >>> 0) % n;
   };
 }
-const numeric = OPS.filter((o) => o !== undefined && o.kind === 'pure' && !o.args.concat(o.result as Type).some((t) => t === 'f32' || t === 'f64') && !/^f\d+x/.test(o.name) && !/f32|f64/.test(o.name));
+const numeric = OPS.filter(
+  (o) =>
+    o !== undefined &&
+    o.kind === 'pure' &&
+    !o.args.concat(o.result as Type).some((t) => t === 'f32' || t === 'f64') &&
+    !/^f\d+x/.test(o.name) &&
+    !/f32|f64/.test(o.name),
+);
 const MEMORY = 4096;
 const STATE_SCRATCH = 512;
 
@@ -53,9 +65,14 @@ function build(ir: Builder, next: (n: number) => number): Block {
       const v = vars.filter((x) => x.type === type);
       if (v.length > 0 && next(2) === 0) return ir.get(v[next(v.length)] as Var);
       switch (type) {
-        case 'i32': return ir.const32(next(2) === 0 ? next(64) : next(0x100000000));
-        case 'i64': return next(4) === 0 ? ir.get(spare) : ir.const64(next(2) === 0 ? next(64) : BigInt(next(0x100000000)) * 0x10000001n);
-        default: return ir.const128(Array.from({ length: 16 }, () => next(256)));
+        case 'i32':
+          return ir.const32(next(2) === 0 ? next(64) : next(0x100000000));
+        case 'i64':
+          return next(4) === 0
+            ? ir.get(spare)
+            : ir.const64(next(2) === 0 ? next(64) : BigInt(next(0x100000000)) * 0x10000001n);
+        default:
+          return ir.const128(Array.from({ length: 16 }, () => next(256)));
       }
     };
     const address = (): Value => ir.i64.add(ir.i64.and(pick('i64'), ir.const64(0x7ff)), ir.const64(next(3) * 512));
@@ -87,7 +104,16 @@ function build(ir: Builder, next: (n: number) => number): Block {
           const size = ([1, 2, 4, 8] as const)[next(4)] as 1 | 2 | 4 | 8;
           const t: Type = size === 8 ? 'i64' : 'i32';
           const narrow = (v: Value): Value => (size < 4 ? ir.i32.and(v, ir.const32((1 << (size * 8)) - 1)) : v);
-          pool.push(next(2) === 0 ? ir.atomicRmw((['add', 'sub', 'and', 'or', 'xor', 'xchg'] as const)[next(6)] as 'add', size, address(), narrow(pick(t))) : ir.atomicCmpxchg(size, address(), narrow(pick(t)), narrow(pick(t))));
+          pool.push(
+            next(2) === 0
+              ? ir.atomicRmw(
+                  (['add', 'sub', 'and', 'or', 'xor', 'xchg'] as const)[next(6)] as 'add',
+                  size,
+                  address(),
+                  narrow(pick(t)),
+                )
+              : ir.atomicCmpxchg(size, address(), narrow(pick(t)), narrow(pick(t))),
+          );
           break;
         }
         case 5: {
@@ -126,16 +152,28 @@ function build(ir: Builder, next: (n: number) => number): Block {
     ir.branch(ir.i32.gt_s(left, ir.const32(0)), go, out);
     ir.begin(out);
     switch (next(6)) {
-      case 0: ir.end({ kind: 'ret', pc: target }); break;
-      case 1: ir.end({ kind: 'jumpIndirect', pc: target }); break;
-      case 2: ir.trap(0x77, 13); break;
-      default: ir.end({ kind: 'jump', pc: 0x4444 });
+      case 0:
+        ir.end({ kind: 'ret', pc: target });
+        break;
+      case 1:
+        ir.end({ kind: 'jumpIndirect', pc: target });
+        break;
+      case 2:
+        ir.trap(0x77, 13);
+        break;
+      default:
+        ir.end({ kind: 'jump', pc: 0x4444 });
     }
     ir.begin(go);
     switch (next(4)) {
-      case 0: ir.goto(to()); break;
-      case 1: ir.switch(ir.i32.and(pick('i32'), ir.const32(3)), [to(), to(), to()], to()); break;
-      default: ir.branch(pick('i32'), to(), to());
+      case 0:
+        ir.goto(to());
+        break;
+      case 1:
+        ir.switch(ir.i32.and(pick('i32'), ir.const32(3)), [to(), to(), to()], to());
+        break;
+      default:
+        ir.branch(pick('i32'), to(), to());
     }
   }
   return entry;
@@ -176,9 +214,17 @@ test('random regions agree with the interpreter', () => {
     assert.equal(BigInt.asUintN(64, left.pc), BigInt.asUintN(64, exit.pc), text());
     for (const v of vars) {
       const n = { i32: 4, i64: 8, f32: 4, f64: 8, v128: 16 }[v.type];
-      assert.deepEqual(runner.state.slice(v.offset, v.offset + n), mine.slice(v.offset, v.offset + n), `${v.name} ${text()}`);
+      assert.deepEqual(
+        runner.state.slice(v.offset, v.offset + n),
+        mine.slice(v.offset, v.offset + n),
+        `${v.name} ${text()}`,
+      );
     }
-    assert.deepEqual(runner.state.slice(STATE_SCRATCH, STATE_SCRATCH + 32), mine.slice(STATE_SCRATCH, STATE_SCRATCH + 32), text());
+    assert.deepEqual(
+      runner.state.slice(STATE_SCRATCH, STATE_SCRATCH + 32),
+      mine.slice(STATE_SCRATCH, STATE_SCRATCH + 32),
+      text(),
+    );
     assert.ok(Buffer.from(bytes.buffer, 0, MEMORY).equals(mineRam), `memory ${text()}`);
   }
 });

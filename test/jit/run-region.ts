@@ -33,7 +33,11 @@ export class RegionRunner {
   readonly #pages: number;
   #entered = false;
 
-  constructor(frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults'>, memory: WebAssembly.Memory, pages: number) {
+  constructor(
+    frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults'>,
+    memory: WebAssembly.Memory,
+    pages: number,
+  ) {
     this.#frontend = frontend;
     this.memory = memory;
     this.#pages = pages;
@@ -43,7 +47,12 @@ export class RegionRunner {
       this.#entered = true;
       return layout.FIRST_SLOT;
     };
-    this.#runtime = makeRuntime(frontend as Frontend, layout.PENDING, { memory, state: this.stateMemory, table: this.#table, resolve, spent: resolve, poll: () => {} }, pages);
+    this.#runtime = makeRuntime(
+      frontend as Frontend,
+      layout.PENDING,
+      { memory, state: this.stateMemory, table: this.#table, resolve, spent: resolve, poll: () => {} },
+      pages,
+    );
     for (let k = 0; k < 16; k++) this.#table.set(k, this.#runtime.miss);
     layout.clearJumpCache(new Int32Array(this.stateMemory.buffer));
   }
@@ -64,8 +73,16 @@ export class RegionRunner {
     };
     const f = this.#frontend;
     const lowered = new Lowering().region(ir, entry, imports, {
-      pcOffset: f.pcOffset, hotParams: f.hotParams, hotResults: f.hotResults, isaVars: f.vars.length,
-      slotOf: () => layout.SLOT_MISS, budget: 1 << 30, counter: -1, precise, sites: false,
+      pcOffset: f.pcOffset,
+      hotParams: f.hotParams,
+      hotResults: f.hotResults,
+      isaVars: f.vars.length,
+      slotOf: () => layout.SLOT_MISS,
+      budget: 1 << 30,
+      counter: -1,
+      precise,
+      sites: false,
+      relocatable: false,
     });
     m.func(frame, lowered.locals, lowered.body, { name: 'r0', slot: layout.FIRST_SLOT });
     let trap: number | undefined;
@@ -73,8 +90,14 @@ export class RegionRunner {
     new WebAssembly.Instance(new WebAssembly.Module(m.finish().bytes), {
       g: { m: this.memory, s: this.stateMemory, t: this.#table },
       r: {
-        syscall: () => { called = true; throw new Done(); },
-        trap: (code: number) => { trap = code; throw new Done(); },
+        syscall: () => {
+          called = true;
+          throw new Done();
+        },
+        trap: (code: number) => {
+          trap = code;
+          throw new Done();
+        },
       },
       h: helpers,
     });

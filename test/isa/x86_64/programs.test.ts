@@ -105,7 +105,7 @@ function runTranslated(c: Case): Outcome {
       throw new Ended(-1);
     },
     poll: () => {},
-    precise: false,
+    precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '',
   });
   shared.data.set(c.data);
   loadState(state.subarray(0, STATE.end), c.state);

@@ -1,0 +1,101 @@
+/**
+ * Translations on disk: one directory of the user's, bounded in size, shared by runs that go on side by side (files are
+ * written aside and renamed). Whatever goes wrong here is no error: there is then no cache.
+ */
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+/** Bytes that all packs together may take; the longest unused go first. */
+const LIMIT = 1 << 30;
+
+/** Set by the build to a hash of the sources; without it (running from source) there is no telling engines apart. */
+declare const LUNAGATE_BUILD_ID: string | undefined;
+
+export class PackDirectory {
+  readonly engine: string;
+  readonly #path: string;
+
+  private constructor(path: string, engine: string) {
+    this.#path = path;
+    this.engine = engine;
+  }
+
+  /**
+   * The directory LUNAGATE_CACHE names, else lunagate in the user's cache directory. undefined where there is none, or
+   * LUNAGATE_CACHE is `off`.
+   */
+  static find(env: Readonly<Record<string, string | undefined>>): PackDirectory | undefined {
+    const engine = typeof LUNAGATE_BUILD_ID === 'undefined' ? undefined : LUNAGATE_BUILD_ID;
+    const asked = env['LUNAGATE_CACHE'];
+    if (engine === undefined || asked === 'off') return undefined;
+    const base = env['XDG_CACHE_HOME'] || (env['HOME'] ? join(env['HOME'], '.cache') : '');
+    const path = asked || (base === '' ? '' : join(base, 'lunagate'));
+    return path === '' ? undefined : new PackDirectory(path, engine);
+  }
+
+  load(name: string): Uint8Array<ArrayBuffer> | undefined {
+    let fd = -1;
+    try {
+      fd = openSync(join(this.#path, name), 'r');
+      const { size, uid } = fstatSync(fd);
+      // Code for this process to run comes from nobody else.
+      if (uid !== process.getuid?.()) return undefined;
+      const bytes = new Uint8Array(size);
+      let done = 0;
+      while (done < size) {
+        const n = readSync(fd, bytes, done, size - done, done);
+        if (n === 0) return undefined;
+        done += n;
+      }
+      return bytes;
+    } catch {
+      return undefined;
+    } finally {
+      if (fd >= 0) closeSync(fd);
+    }
+  }
+
+  save(name: string, bytes: Uint8Array): void {
+    // Not the pid: a forked process would have its parent's.
+    const aside = join(this.#path, `${name}.${Math.random().toString(36).slice(2)}`);
+    let fd = -1;
+    try {
+      mkdirSync(this.#path, { recursive: true, mode: 0o700 });
+      fd = openSync(aside, 'wx', 0o600);
+      for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+      closeSync(fd);
+      fd = -1;
+      renameSync(aside, join(this.#path, name));
+      this.#prune();
+    } catch {
+      if (fd >= 0) closeSync(fd);
+      rmSync(aside, { force: true });
+    }
+  }
+
+  #prune(): void {
+    const files = readdirSync(this.#path).map((name) => {
+      const { size, atimeMs, mtimeMs } = statSync(join(this.#path, name));
+      return { name, size, used: Math.max(atimeMs, mtimeMs) };
+    });
+    let total = files.reduce((sum, f) => sum + f.size, 0);
+    if (total <= LIMIT) return;
+    files.sort((a, b) => a.used - b.used);
+    for (const f of files) {
+      if (total <= LIMIT * 0.75) break;
+      rmSync(join(this.#path, f.name), { force: true });
+      total -= f.size;
+    }
+  }
+}

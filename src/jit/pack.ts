@@ -1,0 +1,166 @@
+/**
+ * A pack: the baseline translations of one mapped file, linked to a module, as kept on disk. What it was made from is
+ * in it twice over: the key (engine, file, address, mode) and a checksum of every page of guest code, which is compared
+ * with guest memory before any of it runs. A checksum over the whole finds damage.
+ *
+ * Layout (little-endian): magic, u32 crc32 of the rest, u32 length of the rest; then u32 counts; Float64Arrays; Uint32Arrays;
+ * JSON text; the module. Regions are sorted by pc; the table slots they use are base + position, their targets' after them.
+ */
+import { crc32 } from 'node:zlib';
+import type { RegionObject } from './object.ts';
+import { RELOC } from './object.ts';
+
+const MAGIC = 'LGPACK02';
+const HEADER = 16;
+
+export interface PackText {
+  readonly key: string;
+  readonly names: readonly string[];
+}
+
+/** The arrays of a pack, in file order. */
+interface Arrays {
+  /** Guest pc of each region; of each target of a direct jump or call that is no region of the pack. */
+  readonly pcs: Float64Array;
+  readonly targets: Float64Array;
+  /** A region that calls each named helper: building it again finds the helper. */
+  readonly witnesses: Float64Array;
+  readonly relocValues: Float64Array;
+  readonly pages: Uint32Array;
+  readonly pageSums: Uint32Array;
+  /** By region: place of its code in the module, its length, where instructions begin in it, how many guest instructions. */
+  readonly codeAt: Uint32Array;
+  readonly codeLength: Uint32Array;
+  readonly codeStart: Uint32Array;
+  readonly instructions: Uint32Array;
+  /** By region, and one more: first index in `regionPages` (indices in `pages`), in the relocations. */
+  readonly pageFirst: Uint32Array;
+  readonly regionPages: Uint32Array;
+  readonly relocFirst: Uint32Array;
+  readonly relocOffsets: Uint32Array;
+  readonly relocKinds: Uint32Array;
+}
+const FLOATS = ['pcs', 'targets', 'witnesses', 'relocValues'] as const;
+const WORDS = [
+  'pages',
+  'pageSums',
+  'codeAt',
+  'codeLength',
+  'codeStart',
+  'instructions',
+  'pageFirst',
+  'regionPages',
+  'relocFirst',
+  'relocOffsets',
+  'relocKinds',
+] as const;
+
+export interface Pack extends Arrays, PackText {
+  readonly module: Uint8Array<ArrayBuffer>;
+}
+
+export function encodePack(pack: Pack): Uint8Array<ArrayBuffer> {
+  const text = Buffer.from(JSON.stringify({ key: pack.key, names: pack.names } satisfies PackText));
+  const counts = [...FLOATS, ...WORDS].map((name) => pack[name].length);
+  counts.push(text.length, pack.module.length);
+  let size = HEADER + 4 * (counts.length + (counts.length & 1));
+  const starts: number[] = [];
+  for (const name of FLOATS) {
+    starts.push(size);
+    size += 8 * pack[name].length;
+  }
+  for (const name of WORDS) {
+    starts.push(size);
+    size += 4 * pack[name].length;
+  }
+  const textAt = size;
+  const moduleAt = textAt + text.length;
+  const bytes = new Uint8Array(moduleAt + pack.module.length);
+  const view = new DataView(bytes.buffer);
+  counts.forEach((n, k) => view.setUint32(HEADER + 4 * k, n, true));
+  [...FLOATS, ...WORDS].forEach((name, k) => {
+    const a = pack[name];
+    bytes.set(new Uint8Array(a.buffer, a.byteOffset, a.byteLength), starts[k] as number);
+  });
+  bytes.set(text, textAt);
+  bytes.set(pack.module, moduleAt);
+  bytes.set(Buffer.from(MAGIC), 0);
+  view.setUint32(8, crc32(bytes.subarray(HEADER)), true);
+  view.setUint32(12, bytes.length - HEADER, true);
+  return bytes;
+}
+
+/** The pack in `bytes` (at offset 0 of its buffer) if it is whole and has this key. */
+export function decodePack(bytes: Uint8Array<ArrayBuffer>, key: string): Pack | undefined {
+  if (bytes.length < HEADER || Buffer.from(bytes.subarray(0, 8)).toString('latin1') !== MAGIC) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (view.getUint32(12, true) !== bytes.length - HEADER) return undefined;
+  if (view.getUint32(8, true) !== crc32(bytes.subarray(HEADER))) return undefined;
+  // Whole, so what was written is there; no further checks are needed.
+  const n = FLOATS.length + WORDS.length + 2;
+  const count = (k: number): number => view.getUint32(HEADER + 4 * k, true);
+  let at = bytes.byteOffset + HEADER + 4 * (n + (n & 1));
+  const arrays: Record<string, Float64Array | Uint32Array> = {};
+  FLOATS.forEach((name, k) => {
+    arrays[name] = new Float64Array(bytes.buffer, at, count(k));
+    at += 8 * count(k);
+  });
+  WORDS.forEach((name, k) => {
+    const c = count(FLOATS.length + k);
+    arrays[name] = new Uint32Array(bytes.buffer, at, c);
+    at += 4 * c;
+  });
+  const textLength = count(n - 2);
+  const text = JSON.parse(Buffer.from(bytes.buffer, at, textLength).toString()) as PackText;
+  if (text.key !== key) return undefined;
+  const module = new Uint8Array(bytes.buffer, at + textLength, count(n - 1));
+  return { ...(arrays as unknown as Arrays), ...text, module };
+}
+
+/** The objects a pack was linked from. */
+export function packObjects(pack: Pack): RegionObject[] {
+  return Array.from(pack.pcs, (pc, k) => {
+    const code = pack.module.subarray(pack.codeAt[k], (pack.codeAt[k] as number) + (pack.codeLength[k] as number));
+    const names: string[] = [];
+    const relocs: number[] = [];
+    for (let r = pack.relocFirst[k] as number; r < (pack.relocFirst[k + 1] as number); r++) {
+      const kind = pack.relocKinds[r] as number;
+      let value = pack.relocValues[r] as number;
+      if (kind === RELOC.helper) {
+        const name = pack.names[value] as string;
+        value = names.indexOf(name);
+        if (value < 0) value = names.push(name) - 1;
+      }
+      relocs.push(pack.relocOffsets[r] as number, kind, value);
+    }
+    return {
+      pc,
+      pages: Array.from(
+        pack.regionPages.subarray(pack.pageFirst[k], pack.pageFirst[k + 1]),
+        (p) => pack.pages[p] as number,
+      ),
+      instructions: pack.instructions[k] as number,
+      code,
+      codeStart: pack.codeStart[k] as number,
+      relocs,
+      names,
+    };
+  });
+}
+
+/** Name of a region's function in stack traces: its pc is all one needs to find it. */
+export const packFunctionName = (pc: number): string => `p${pc.toString(16)}`;
+
+/** Index of `x` in the ascending `a`, or −1. */
+export function search(a: Float64Array, x: number): number {
+  let low = 0;
+  let high = a.length - 1;
+  while (low <= high) {
+    const mid = (low + high) >> 1;
+    const y = a[mid] as number;
+    if (y === x) return mid;
+    if (y < x) low = mid + 1;
+    else high = mid - 1;
+  }
+  return -1;
+}
