@@ -14,7 +14,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** Bytes that all packs together may take; the longest unused go first. */
 const LIMIT = 1 << 30;
@@ -71,7 +71,7 @@ export class PackDirectory {
     const aside = join(this.#path, `${name}.${Math.random().toString(36).slice(2)}`);
     let fd = -1;
     try {
-      mkdirSync(this.#path, { recursive: true, mode: 0o700 });
+      this.#make();
       fd = openSync(aside, 'wx', 0o600);
       for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
       closeSync(fd);
@@ -81,6 +81,17 @@ export class PackDirectory {
     } catch {
       if (fd >= 0) closeSync(fd);
       rmSync(aside, { force: true });
+    }
+  }
+
+  /** The directory, and the one it is in. (Not mkdir's `recursive`: it never ends where nothing can be made, as in /proc.) */
+  #make(): void {
+    for (const path of [dirname(this.#path), this.#path]) {
+      try {
+        mkdirSync(path, 0o700);
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'EEXIST') throw error;
+      }
     }
   }
 
