@@ -50,7 +50,7 @@ function implicitPointers(mnemonic: string, random: Random, state: NativeState):
     state.gpr[n] = BigInt(DATA + at + random.below(256));
   };
   if (/^(movs|cmps|lods|outs)[bwdq]?$/.test(mnemonic)) pointer(6, 0x1000);
-  if (/^(movs|cmps|stos|scas|ins)[bwdq]?$/.test(mnemonic) || mnemonic.startsWith('maskmov')) pointer(7, 0x1400);
+  if (/^(movs|cmps|stos|scas|ins)[bwdq]?$/.test(mnemonic) || /^v?maskmov(q|dqu)/.test(mnemonic)) pointer(7, 0x1400);
   if (mnemonic === 'leave' || mnemonic === 'enter') pointer(5, 0x2400);
   if (mnemonic.startsWith('xlat')) pointer(3, 0x1000);
 }

@@ -6,7 +6,7 @@ export function unfit(row: Encoding): string | undefined {
   const { options, mnemonic } = row;
   if (options.untestable !== undefined) return options.untestable;
   if ((options.flow ?? 'next') !== 'next') return 'transfers control';
-  if (options.rep !== undefined || /^(maskmov|xlat|leave|enter)/.test(mnemonic)) return 'memory through registers that earlier instructions change';
+  if (options.rep !== undefined || /^(v?maskmov(q|dqu)|xlat|leave|enter)/.test(mnemonic)) return 'memory through registers that earlier instructions change';
   if (/^bt[src]?$/.test(mnemonic) && row.opcode.digit < 0) return 'its bit number chooses the address';
   if (/^(popf|ldmxcsr|fxrstor|frstor|fldenv|fldcw)/.test(mnemonic)) return 'unmasks exceptions or sets TF';
   if (/^(rcp|rsqrt)/.test(mnemonic)) return 'approximate';

@@ -84,9 +84,9 @@ export const FMA_F64: Helper = {
       return i32.or(i64.eq(exponent, k(EXPONENT)), f64.eq(v, ir.constF64(0n)));
     };
     const product = f64.mul(x as Value, y as Value);
-    // infinities, NaN, a product of zero: one operation rounds, if any
-    ir.if(i32.or(i32.or(isSpecial(x as Value), isSpecial(y as Value)), i64.eq(i64.and(i64.shr_u(i64.reinterpret_f64(z as Value), k(52)), k(EXPONENT)), k(EXPONENT))), () => ir.ret([f64.add(product, z as Value)]));
-    ir.if(f64.eq(z as Value, ir.constF64(0n)), () => ir.ret([product]));
+    // a product that is infinite, NaN or zero is exact; beside a finite one, an infinite addend stays (NaN: see above)
+    ir.if(i32.or(isSpecial(x as Value), isSpecial(y as Value)), () => ir.ret([f64.add(product, z as Value)]));
+    ir.if(isSpecial(z as Value), () => ir.ret([ir.select(f64.eq(z as Value, ir.constF64(0n)), product, z as Value)]));
 
     /** Mantissa with its top bit at 52, and the exponent of its lowest bit. */
     const split = (v: Value): { m: Value; e: Value; s: Value } => {
