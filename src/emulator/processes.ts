@@ -40,7 +40,7 @@ export class Processes implements ProcessMaker {
   readonly #machine: Machine;
   readonly #process: Process;
   readonly #inChild: () => void;
-  #forker: Forker | undefined;
+  readonly #forker: Forker;
   /** The channel to a parent that waits for this process to let go of its memory. */
   #bargain: VforkChannel | undefined;
 
@@ -49,6 +49,7 @@ export class Processes implements ProcessMaker {
     this.#machine = machine;
     this.#process = process;
     this.#inChild = inChild;
+    this.#forker = new Forker(machine.host, process.procFd);
     process.beforeEnd.add(() => this.#letGo());
   }
 
@@ -88,7 +89,6 @@ export class Processes implements ProcessMaker {
 
   /** The host's clone. `pidfdAt`: host address for the pidfd. */
   #fork(task: Task, request: CloneRequest, pidfdAt: number): number {
-    this.#forker ??= new Forker(this.#machine.host, this.#process.procFd);
     const { flags, exitSignal, setTid, cgroup } = request;
     const passed = (flags & PASSED_ON) >>> 0;
     const parentTid = has(flags, c.CLONE_PARENT_SETTID) ? task.pointer(request.parentTid, 4) : 0;

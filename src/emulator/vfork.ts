@@ -11,6 +11,7 @@
  */
 
 import type { Machine } from '../host/machine.ts';
+import { whileDumpable } from '../host/own-proc.ts';
 import type { Process } from '../kernel/process.ts';
 
 const PAGE = 4096;
@@ -165,7 +166,10 @@ export class VforkChannel {
     const path = Buffer.from('self/pagemap\0', 'latin1');
     const at = host.scratch.alloc(path.length);
     host.scratch.bytes.set(path, at);
-    const fd = host.syscall(host.nr['openat'] as number, this.#process.procFd, host.scratch.address + at, O_CLOEXEC, 0);
+    const { procFd } = this.#process;
+    const fd = whileDumpable(host, () =>
+      host.syscall(host.nr['openat'] as number, procFd, host.scratch.address + at, O_CLOEXEC, 0),
+    );
     host.scratch.release(mark);
     return fd;
   }

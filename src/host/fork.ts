@@ -17,6 +17,7 @@
 
 import { libcSyscall, libraryFunction, viewNative } from './ffi.ts';
 import type { LinuxHost } from './linux-host.ts';
+import { otherThreads } from './other-threads.ts';
 import { PAGE_SIZE, placeCode } from './stubs.ts';
 import { Assembler } from './assembler.ts';
 
@@ -47,13 +48,20 @@ export class Forker {
   /** Host descriptor on /proc, which may have gone from the guest's root by now. */
   readonly #proc: number;
   #ready = false;
-  /** The pool thread and its condition variable; 0 in a child, which has none. */
-  #poolThread = 0;
+  /**
+   * Descriptor on the pool thread's /proc entry `syscall`, open from the start: a guest that changes its user changes
+   * it for its own threads only, and cannot open what belongs to another. −1 in a child, which has no such thread.
+   */
+  #poolThread: number;
   #condition: Uint8Array | undefined;
 
   constructor(host: LinuxHost, procFd: number) {
     this.#host = host;
     this.#proc = procFd;
+    const tid = otherThreads(host, procFd, 'self/task')?.find(
+      (t) => this.#read(`self/task/${t}/comm`).trim() === 'node-V8Worker',
+    );
+    this.#poolThread = tid === undefined ? -1 : this.#open(`self/task/${tid}/syscall`, O_CLOEXEC);
   }
 
   /** The child's pid, 0 in the child, or −errno. */
@@ -82,18 +90,20 @@ export class Forker {
 
   #inChild(): void {
     this.#condition?.fill(0);
-    this.#poolThread = 0;
+    if (this.#poolThread >= 0) this.#host.syscall(this.#host.nr['close'] as number, this.#poolThread);
+    this.#poolThread = -1;
   }
 
   #prepare(): number {
+    const futex = this.#poolThread < 0 ? 0 : this.#awaitIdle();
+    if (futex < 0) return futex;
     if (!this.#ready) {
-      const condition = this.#findPoolThread();
-      if (condition < 0) return condition;
-      if (condition > 0) this.#condition = new Uint8Array(viewNative(condition, CONDITION_SIZE));
+      const condition = Math.floor(futex / 8) * 8 - CONDITION_FUTEX;
+      if (futex > 0) this.#condition = new Uint8Array(viewNative(condition, CONDITION_SIZE));
       this.#keepMemory();
       this.#ready = true;
     }
-    return this.#waitIdle();
+    return 0;
   }
 
   // ---- memory
@@ -120,32 +130,15 @@ export class Forker {
 
   // ---- the pool thread
 
-  /** Host address of the condition variable the pool thread waits on; 0 without such a thread; −errno. */
-  #findPoolThread(): number {
-    const threads = this.#threads();
-    if (threads === undefined) return -EAGAIN;
-    for (const tid of threads) {
-      if (this.#read(`self/task/${tid}/comm`).trim() !== 'node-V8Worker') continue;
-      this.#poolThread = tid;
-      const futex = this.#awaitFutex(tid);
-      return futex < 0 ? futex : Math.floor(futex / 8) * 8 - CONDITION_FUTEX;
-    }
-    return 0;
-  }
-
-  /** Until the pool thread waits at its condition variable, where it holds no lock. */
-  #waitIdle(): number {
-    if (this.#poolThread === 0) return 0;
-    const futex = this.#awaitFutex(this.#poolThread);
-    return futex < 0 ? futex : 0;
-  }
-
-  /** Address of the futex word that a thread sleeps on, as soon as it does. */
-  #awaitFutex(tid: number): number {
+  /**
+   * Until the pool thread waits at its condition variable, where it holds no lock: the address of the futex word it
+   * sleeps on.
+   */
+  #awaitIdle(): number {
     const { host } = this;
     const futexNumber = String(host.nr['futex']);
     for (let k = 0; k < IDLE_TRIES; k++) {
-      const [number, address, operation] = this.#read(`self/task/${tid}/syscall`).split(' ');
+      const [number, address, operation] = this.#reread(this.#poolThread).split(' ');
       // Condition variables wait with FUTEX_WAIT_BITSET, locks with FUTEX_WAIT.
       if (number === futexNumber && (Number(operation) & 0x7f) === FUTEX_WAIT_BITSET) return Number(address);
       const mark = host.scratch.mark();
@@ -157,27 +150,15 @@ export class Forker {
     return -EAGAIN;
   }
 
-  #threads(): number[] | undefined {
+  /** A short file of /proc anew, by its open descriptor. */
+  #reread(fd: number): string {
     const { host } = this;
-    const own = host.syscall(host.nr['gettid'] as number);
-    const directory = this.#open('self/task', 0o200000 | O_CLOEXEC);
-    if (directory < 0) return undefined;
-    const tids: number[] = [];
     const mark = host.scratch.mark();
-    const at = host.scratch.alloc(32768);
-    for (;;) {
-      const n = host.syscall(host.nr['getdents64'] as number, directory, host.scratch.address + at, 32768);
-      if (n <= 0) break;
-      // struct linux_dirent64: d_reclen at 16, d_name at 19.
-      for (let p = at; p < at + n; p += host.scratch.view.getUint16(p + 16, true)) {
-        const end = host.scratch.bytes.indexOf(0, p + 19);
-        const tid = Number(Buffer.from(host.scratch.bytes.subarray(p + 19, end)).toString('latin1'));
-        if (tid > 0 && tid !== own) tids.push(tid);
-      }
-    }
+    const at = host.scratch.alloc(256);
+    const n = host.syscall(host.nr['pread64'] as number, fd, host.scratch.address + at, 256, 0);
+    const text = Buffer.from(host.scratch.bytes.subarray(at, at + Math.max(0, n))).toString('latin1');
     host.scratch.release(mark);
-    host.syscall(host.nr['close'] as number, directory);
-    return tids;
+    return text;
   }
 
   #open(path: string, flags: number): number {

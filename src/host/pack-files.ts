@@ -79,8 +79,15 @@ export class PackDirectory {
       renameSync(aside, join(this.#path, name));
       this.#prune();
     } catch {
-      if (fd >= 0) closeSync(fd);
-      rmSync(aside, { force: true });
+      // Nothing to tidy up unless the file is this call's own; and the user may be another by now.
+      try {
+        if (fd >= 0) {
+          closeSync(fd);
+          rmSync(aside, { force: true });
+        }
+      } catch {
+        // A stray file in a cache.
+      }
     }
   }
 

@@ -7,9 +7,10 @@
  */
 
 import type { LinuxHost } from './linux-host.ts';
+import { otherThreads } from './other-threads.ts';
 import { BLOCK_ALL_BUT_FAULTS } from './stubs-x64.ts';
 import {
-  QUEUE_ENTRIES, SIGINFO_SIZE, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_HEAD, SLOT_PENDING, SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_SIZE,
+  QUEUE_ENTRIES, SIGINFO_SIZE, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_HEAD, SLOT_MUTED, SLOT_PENDING, SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_SIZE,
   SLOT_STACK, SLOT_TAIL,
 } from './thread-slot.ts';
 
@@ -23,7 +24,12 @@ const SA_RESTORER = 0x0400_0000;
 const SA_ONSTACK = 0x0800_0000;
 const SA_NOCLDSTOP = 0x1;
 const SA_NOCLDWAIT = 0x2;
+const SA_RESTART = 0x1000_0000;
 const SIGSET_BYTES = 8;
+const AT_FDCWD = -100;
+/** The last real-time signal: nothing of Node's or the C library's own. */
+const MUTING_SIGNAL = 64;
+const MUTING_TRIES = 100_000;
 
 /** One signal as the kernel delivered it: its number and the whole siginfo_t (128 bytes). */
 export interface HostSignal {
@@ -91,6 +97,7 @@ export class HostSignals {
 
   /** Undo what Node did to the signal dispositions: as inherited over exec, default or (by `ignored` bits) ignored. */
   restoreInherited(ignored: bigint): void {
+    this.#muteOthers();
     for (let signal = 1; signal <= 64; signal++) {
       if (signal === 9 || signal === 19) continue;
       if ((ignored >> BigInt(signal - 1)) & 1n) this.ignore(signal);
@@ -138,6 +145,20 @@ export class HostSignals {
       mask = view.getBigUint64(at, true);
     });
     return mask;
+  }
+
+  /** Have every other thread of the process block all signals. */
+  #muteOthers(): void {
+    const host = this.#host;
+    const threads = otherThreads(host, AT_FDCWD, '/proc/self/task') ?? [];
+    const { slot } = host;
+    slot.setUint32(SLOT_MUTED, 0, true);
+    this.#action(MUTING_SIGNAL, host.share.stubs.mute, SA_SIGINFO | SA_RESTART | SA_RESTORER);
+    const pid = host.syscall(host.nr['getpid']!);
+    let sent = 0;
+    for (const tid of threads) if (host.syscall(host.nr['tgkill']!, pid, tid, MUTING_SIGNAL) === 0) sent++;
+    // Until all have run it the disposition must stay. They only sleep, so that is a matter of microseconds.
+    for (let k = 0; k < MUTING_TRIES && slot.getUint32(SLOT_MUTED, true) < sent; k++) host.syscall(host.nr['sched_yield']!);
   }
 
   /** One switch for both: while either is queued, so is the other, and `take` gives it to the kernel layer. */

@@ -18,6 +18,8 @@
  * - `fault`                 handler of SIGSEGV and SIGBUS: notes code and address, then goes on to V8's handler as
  *                           a SIGSEGV, so that wasm code traps for either. One that was sent by kill() is queued
  *                           if SLOT_QUEUE_FAULTS says so, and kills otherwise.
+ * - `mute`                  sigaction handler (SA_SIGINFO): blocks all signals in the thread it runs on for good and
+ *                           counts itself in the first slot.
  * - `restorer`              rt_sigreturn.
  *
  * Offsets in the kernel's structures: siginfo_t si_code 8, si_addr 16; ucontext_t rip 168, uc_sigmask 296.
@@ -25,7 +27,7 @@
 
 import { Assembler } from './assembler.ts';
 import {
-  QUEUE_ENTRIES, SLOT_COUNT, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_HEAD, SLOT_OLD_MASK, SLOT_PENDING,
+  QUEUE_ENTRIES, SLOT_COUNT, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_HEAD, SLOT_MUTED, SLOT_OLD_MASK, SLOT_PENDING,
   SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_TAIL,
 } from './thread-slot.ts';
 
@@ -165,6 +167,10 @@ export function x64Stubs(p: StubParameters): Assembler {
   a.bytes(0xe9).relative('trap'); // V8's handler finds that it is not a trap, and dies of it
   a.label('elsewhere').bytes(0x83, 0x7e, 0x08, 0x00, 0x0f, 0x8e).relative('foreign'); // jle
   a.bytes(0xe9).relative('trap');
+
+  a.align(16, 0x90).label('mute');
+  a.bytes(0x49, 0xb8).u64(BLOCK_ALL_BUT_FAULTS).bytes(0x4c, 0x89, 0x82).u32(UC_SIGMASK); // mov [rdx+mask], r8
+  a.bytes(0x48, 0xb8).u64(p.arena).bytes(0xf0, 0xff, 0x80).u32(SLOT_MUTED).bytes(0xc3); // lock inc dword [arena+…]
 
   a.align(16, 0x90).label('restorer');
   kernel(a, NR.rt_sigreturn);

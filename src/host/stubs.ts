@@ -15,6 +15,7 @@ export interface Stubs {
   readonly watch: HostAddr;
   readonly signal: HostAddr;
   readonly fault: HostAddr;
+  readonly mute: HostAddr;
   readonly restorer: HostAddr;
   /** V8's SIGSEGV handler as it was found; 0 if none. */
   readonly faultHandler: HostAddr;
@@ -59,6 +60,7 @@ export function installStubs(
     watch: base + code.labelOffset('watch'),
     signal: base + code.labelOffset('signal'),
     fault: base + code.labelOffset('fault'),
+    mute: base + code.labelOffset('mute'),
     restorer: base + code.labelOffset('restorer'),
     faultHandler,
   };

@@ -31,6 +31,8 @@ export const SLOT_FAULT = 0x60;
 /** Two 64-bit signal masks for the stubs' own use: all ones, and the mask to restore. */
 export const SLOT_FULL_MASK = 0x80;
 export const SLOT_OLD_MASK = 0x88;
+/** 32-bit, in the first slot only: threads that the `mute` handler has run on. */
+export const SLOT_MUTED = 0x90;
 
 /** The queue: siginfo_t of 128 bytes each. */
 export const SLOT_QUEUE = 0x1000;
