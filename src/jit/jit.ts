@@ -44,7 +44,7 @@ export interface JitHost {
 }
 
 /** Instructions per region, by tier. */
-const LIMIT = { baseline: 40, optimised: 800 } as const;
+const LIMIT = { baseline: 40, optimised: 4000 } as const;
 
 /** What one baseline module takes in beside the region asked for. */
 const BATCH = { regions: 4, instructions: 100 } as const;
