@@ -49,6 +49,7 @@ export const FEATURES: Readonly<Record<string, readonly (readonly [Word, number]
   rdtscp: [['81.edx', 27]],
   lm: [['81.edx', 29]],
   xsaveopt: [['13.eax', 0]],
+  xsavec: [['13.eax', 1]],
   xgetbv1: [['13.eax', 2]],
 };
 const V1 = ['fpu', 'tsc', 'cx8', 'cmov', 'clflush', 'mmx', 'fxsr', 'sse', 'sse2', 'syscall', 'nx', 'lm'];

@@ -33,6 +33,8 @@ export interface InstructionOptions {
   readonly lock?: boolean;
   /** Feature bit that must be on for the row to decode, by its name in cpuid.ts. */
   readonly cpuid?: string;
+  /** A second feature that must be on too: VEX forms of sets that are older or younger than AVX. */
+  readonly needs?: string;
   /** How control leaves; default 'next'. */
   readonly flow?: Flow;
   /** Operand size 64 without REX.W; 66 makes it 16 (push, pop, …). */

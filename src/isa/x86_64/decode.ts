@@ -72,6 +72,7 @@ export class Decoder {
       this.#attributes[row.id] = attributes(row);
       this.#flow[row.id] = options.flow ?? 'next';
       if (options.cpuid !== undefined && !enabled(options.cpuid)) continue;
+      if (options.needs !== undefined && !enabled(options.needs)) continue;
       for (let k = 0; k < (opcode.plusR ? 8 : 1); k++) this.#add(opcode.map * 256 + opcode.byte + k, row);
     }
     for (const slot of this.#slots) {

@@ -74,8 +74,9 @@ function parseOperand(text: string): Parsed | undefined {
     }
     const [name, factor] = part.split('*') as [string, string | undefined];
     const r = REGISTERS.get(name);
-    if (r === undefined || r.kind !== 'gpr' || r.size < 32) return undefined;
-    out.address32 = r.size === 32;
+    const vector = r?.kind === 'xmm' || r?.kind === 'ymm';
+    if (r === undefined || (!vector && (r.kind !== 'gpr' || r.size < 32))) return undefined;
+    if (!vector) out.address32 = r.size === 32;
     if (factor === undefined && out.base < 0) out.base = r.n;
     else {
       out.index = r.n;
@@ -167,7 +168,7 @@ function* encodings(row: Encoding, operands: readonly Parsed[], prefixes: readon
       address32 = parsed.address32;
     }
     switch (o.kind) {
-      case KIND.E: case KIND.R: case KIND.M: case KIND.W: case KIND.U: case KIND.Q: case KIND.N: case KIND.T:
+      case KIND.E: case KIND.R: case KIND.M: case KIND.W: case KIND.U: case KIND.Q: case KIND.N: case KIND.T: case KIND.vsib:
         if (parsed.kind === 'immediate') return;
         rm = parsed;
         break;

@@ -12,8 +12,11 @@ import { CRC32C } from './instructions/bit.ts';
 import { PDEP, PEXT } from './instructions/bmi.ts';
 import './instructions/index.ts';
 import { DIVIDE_128 } from './instructions/multiply.ts';
-import { CPUID, RANDOM, TIME_STAMP, XCR0 } from './instructions/system.ts';
+import { CPUID, RANDOM, TIME_STAMP } from './instructions/system.ts';
+import { AES_ROUNDS } from './simd/aes.ts';
+import { CLMUL } from './simd/clmul.ts';
 import { FMA_HELPERS } from './simd/fma.ts';
+import { SHA1_ROUNDS, SHA256_ROUNDS } from './simd/sha.ts';
 
 export class X86Frontend implements Frontend<Insn> {
   readonly name = 'x86_64';
@@ -22,7 +25,7 @@ export class X86Frontend implements Frontend<Insn> {
   readonly hotParams = HOT_PARAMS;
   readonly hotResults = HOT_RESULTS;
   readonly maxInstructionLength = 15;
-  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, XCR0, ...FMA_HELPERS];
+  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS];
   readonly #decoder: Decoder;
   readonly #emitter = new Emitter();
   /** cc_op where a block ended, by block id; undefined or -1: not known. */

@@ -28,7 +28,15 @@ export interface GenerateOptions {
 export function generateCase(row: Encoding, random: Random, options: GenerateOptions = {}): Case {
   const state = randomState(random, options);
   const data = randomData(random);
+  const [rax, rdx] = [state.gpr[0], state.gpr[2]];
   const { bytes, operand } = encodeRandom(row, random, state, options);
+  if (/^x(save|rstor)/.test(row.mnemonic)) {
+    // edx:eax say what is saved: nothing that only the host has
+    if (state.gpr[0] !== rax || state.gpr[2] !== rdx) return generateCase(row, random, options);
+    state.gpr[0] = (BigInt(random.u32()) << 32n) | BigInt(random.below(8));
+    state.gpr[2] = BigInt(random.u32()) << 32n;
+    fillXsaveHeader(random, data, operand.address - DATA);
+  }
   if (row.options.flow === 'ret' || row.options.flow === 'indirect' || row.options.flow === 'callIndirect') {
     // wherever the target comes from, it is in the int3 filler
     const target = BigInt(CODE + 0x900 + random.below(256));
@@ -80,6 +88,18 @@ export function randomState(random: Random, options: GenerateOptions = {}): Nati
   view.setUint8(4, random.u32());
   view.setUint16(2, random.below(8) << 11, true);
   return state;
+}
+
+/** A header that XRSTOR mostly accepts. */
+function fillXsaveHeader(random: Random, data: Uint8Array, at: number): void {
+  if (at < 0 || at + 576 > data.length) return;
+  const view = new DataView(data.buffer, at, 576);
+  if (random.chance(0.8)) view.setUint32(24, random.pick([0x1f80, 0x3f80, 0x9fff]), true);
+  for (let k = 512; k < 576; k += 8) view.setBigUint64(k, random.chance(0.01) ? 1n << BigInt(random.below(64)) : 0n, true);
+  const present = random.below(8);
+  const compacted = random.chance(0.3);
+  view.setBigUint64(512, BigInt(random.chance(0.05) ? random.u32() : present), true);
+  if (compacted) view.setBigUint64(520, (1n << 63n) | BigInt(random.chance(0.7) ? present | random.below(8) : random.below(8)), true);
 }
 
 /** Indices of a gather: small, seldom far away. */
@@ -144,6 +164,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
         else if (kind === 6) target = DATA + DATA_SIZE + 0x1000 - random.below(20); // across its end
         else if (kind === 7) target = random.pick([0x123456, 0x7fff_f000, DATA - 4]);
       } else if (!wide && kind < 8) target += random.below(16);
+      if (operands.some((o) => o.width === 'state') && random.chance(0.7)) target -= target % 64;
       const at = BigInt(target);
       operand = { register: -1, address: target };
       address32 = random.chance(0.08);

@@ -31,7 +31,7 @@ function optionsFor(row: Encoding): { generate: GenerateOptions; compare: Compar
   const name = row.mnemonic;
   return {
     generate: { mxcsr: /^v?(round|cvt[sp][sd]2(si|dq|pi|ph))/.test(name) ? ROUNDING : [0x1f80] },
-    compare: { ignoreFlags: UNDEFINED_AS_AMD ? 0 : flagBits(row.options.undefinedFlags), mxcsrMask: name.startsWith('fxsave'), ...(/^v?r(sqrt|cp)[ps]s$/.test(name) ? { tolerance: 1.5 / 4096 } : {}) },
+    compare: { ignoreFlags: UNDEFINED_AS_AMD ? 0 : flagBits(row.options.undefinedFlags), mxcsrMask: /^f?xsave/.test(name), ...(/^v?r(sqrt|cp)[ps]s$/.test(name) ? { tolerance: 1.5 / 4096 } : {}) },
   };
 }
 
@@ -64,6 +64,8 @@ test('every row against the host CPU', { skip: nativeAvailable ? false : 'needs 
         // AMD has one more MXCSR bit, which Intel refuses
         if ((native.state.fx[26] as number) & 2) continue;
         const interpreted = runInterpreted(c, insns);
+        // Intel wants the memory operand of SHA instructions aligned, AMD and we do not
+        if (row.options.cpuid === 'sha' && native.exception === 13 && interpreted.exception < 0) continue;
         let differences = compare(native, interpreted, options.compare);
         if (differences.length === 0 && n % WASM_EVERY === row.id % WASM_EVERY && interpreted.fault !== true) {
           compiled++;

@@ -7,6 +7,7 @@ import { type Exit, interpret, type InterpreterMemory, MemoryFault } from '../..
 import { printRegion } from '../../../src/ir/printer.ts';
 import { verify } from '../../../src/ir/verifier.ts';
 import { CC_A, CC_B, CC_C, CC_OP, STATE } from '../../../src/isa/x86_64/cpu-state.ts';
+import { CpuModel, FEATURES, setCpuModel } from '../../../src/isa/x86_64/cpuid.ts';
 import { CC_FLAGS } from '../../../src/isa/x86_64/flags.ts';
 import { X86Frontend } from '../../../src/isa/x86_64/frontend.ts';
 import type { Insn } from '../../../src/isa/x86_64/insn.ts';
@@ -15,6 +16,8 @@ import { CODE, DATA, DATA_SIZE, nativeExecutor, type NativeResult, type NativeSt
 import { RegionRunner } from '../../jit/run-region.ts';
 import { type Case, CODE_AT } from './generate.ts';
 
+// everything there is, as the host is taken to have it
+setCpuModel(new CpuModel(Object.keys(FEATURES)));
 export const frontend = new X86Frontend();
 const STATE_SIZE = 8192;
 const GPR = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];

@@ -7,12 +7,13 @@ export function unfit(row: Encoding): string | undefined {
   if (options.untestable !== undefined) return options.untestable;
   if ((options.flow ?? 'next') !== 'next') return 'transfers control';
   if (options.rep !== undefined || /^(v?maskmov(q|dqu)|xlat|leave|enter)/.test(mnemonic)) return 'memory through registers that earlier instructions change';
+  if (row.operands.some((o) => o.place === 'vsib')) return 'memory through a vector register';
   if (/^bt[src]?$/.test(mnemonic) && row.opcode.digit < 0) return 'its bit number chooses the address';
-  if (/^(popf|ldmxcsr|fxrstor|frstor|fldenv|fldcw)/.test(mnemonic)) return 'unmasks exceptions or sets TF';
-  if (/^(rcp|rsqrt)/.test(mnemonic)) return 'approximate';
+  if (/^(popf|v?ldmxcsr|fxrstor|xrstor|frstor|fldenv|fldcw)/.test(mnemonic)) return 'unmasks exceptions or sets TF';
+  if (/^v?(rcp|rsqrt)/.test(mnemonic)) return 'approximate';
   if (/^(sh[lr]d|bextr)/.test(mnemonic)) return 'results the manual leaves open';
-  if (/^(fxsave|fnstenv|fnsave)/.test(mnemonic)) return 'stores what is not compared (instruction pointers, MXCSR mask)';
-  if (mnemonic === 'stmxcsr') return 'sticky flags are not kept';
+  if (/^(f?xsave|fnstenv|fnsave)/.test(mnemonic)) return 'stores what is not compared (instruction pointers, MXCSR mask)';
+  if (/^v?stmxcsr$/.test(mnemonic)) return 'sticky flags are not kept';
   if (/^(pop|push)$/.test(mnemonic) && row.operands.some((o) => o.place === 'seg')) return 'segment registers';
   return undefined;
 }

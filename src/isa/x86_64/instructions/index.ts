@@ -25,3 +25,7 @@ import './avx-integer.ts';
 import './avx-memory.ts';
 import './fma.ts';
 import './f16c.ts';
+import './aes.ts';
+import './pclmul.ts';
+import './sha.ts';
+import './xsave.ts';

@@ -16,7 +16,7 @@ const FXSR: InstructionOptions = { group: 'fxsr', cpuid: 'fxsr' };
 /** Bits of MXCSR that exist: flags, DAZ, masks, RC, FTZ. Also what FXSAVE stores as MXCSR_MASK. */
 export const MXCSR_MASK = 0xffff;
 
-const checkMxcsr = (x: Emitter, v: Value): void => x.trapIf(x.ir.i32.and(v, x.ir.const32(~MXCSR_MASK)), TRAP.protection);
+export const checkMxcsr = (x: Emitter, v: Value): void => x.trapIf(x.ir.i32.and(v, x.ir.const32(~MXCSR_MASK)), TRAP.protection);
 
 export const loadMxcsr: Semantics = (x, s) => {
   const v = x.read(s);
@@ -28,7 +28,7 @@ instruction('ldmxcsr', SSE, [enc('NP 0F AE /2', r(Md))], loadMxcsr);
 instruction('stmxcsr', SSE, [enc('NP 0F AE /3', w(Md))], storeMxcsr);
 
 /** Offsets in the area. */
-const AREA = { control: 0, status: 2, tag: 4, opcode: 6, ip: 8, dp: 16, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;
+export const AREA = { control: 0, status: 2, tag: 4, opcode: 6, ip: 8, dp: 16, mxcsr: 24, mxcsrMask: 28, st: 32, xmm: 160 } as const;
 
 /** State address of ST(i): the physical register (TOP + i) & 7; an i32 to add to STATE.x87. */
 const stAddress = (x: Emitter, top: Value, i: number): Value => {
@@ -36,11 +36,9 @@ const stAddress = (x: Emitter, top: Value, i: number): Value => {
   return i32.shl(i32.and(i32.add(top, const32(i)), const32(7)), const32(4));
 };
 
-export function fxsave(x: Emitter, d: Operand): void {
+/** The x87 part: control words, pointers, ST0–ST7. */
+export function storeX87(x: Emitter, d: Operand): void {
   const { ir } = x;
-  x.checkAligned(d, 16);
-  // writes nothing, but faults before the first byte is written if the end of the area cannot be
-  ir.atomicRmw('or', 4, ir.i64.add(x.address(d), ir.const64(508)), ir.const32(0));
   const put = (name: StoreName, offset: number, v: Value): void => x.store(d, name, v, offset);
   const top = ir.stateLoad('i32.load', STATE.x87Top);
   put('i32.store16', AREA.control, ir.stateLoad('i32.load', STATE.x87Control));
@@ -54,23 +52,31 @@ export function fxsave(x: Emitter, d: Operand): void {
   };
   put('i64.store', AREA.ip, pointer(STATE.x87Ip));
   put('i64.store', AREA.dp, pointer(STATE.x87Dp));
-  put('i32.store', AREA.mxcsr, ir.get(MXCSR));
-  put('i32.store', AREA.mxcsrMask, ir.const32(MXCSR_MASK));
   for (let i = 0; i < 8; i++) {
     const at = stAddress(x, top, i);
     put('i64.store', AREA.st + 16 * i, ir.stateLoad('i64.load', STATE.x87, at));
     put('i64.store', AREA.st + 16 * i + 8, ir.stateLoad('i64.load16_u', STATE.x87 + 8, at));
   }
-  for (let i = 0; i < 16; i++) put('v128.store', AREA.xmm + 16 * i, x.xmm(i));
 }
+export function storeMxcsrPair(x: Emitter, d: Operand): void {
+  x.store(d, 'i32.store', x.ir.get(MXCSR), AREA.mxcsr);
+  x.store(d, 'i32.store', x.ir.const32(MXCSR_MASK), AREA.mxcsrMask);
+}
+export function storeXmms(x: Emitter, d: Operand): void {
+  for (let i = 0; i < 16; i++) x.store(d, 'v128.store', x.xmm(i), AREA.xmm + 16 * i);
+}
+const fxsave: Semantics = (x, d) => {
+  x.checkAligned(d, 16);
+  x.probeWrite(d, 512);
+  storeX87(x, d);
+  storeMxcsrPair(x, d);
+  storeXmms(x, d);
+};
 
-export function fxrstor(x: Emitter, s: Operand): void {
+/** Loads the x87 part; what is returned changes the registers. */
+export function loadX87(x: Emitter, s: Operand): () => void {
   const { ir } = x;
-  x.checkAligned(s, 16);
   const take = (name: LoadName, offset: number): Value => x.load(s, name, offset);
-  const mxcsr = take('i32.load', AREA.mxcsr);
-  checkMxcsr(x, mxcsr);
-  // every load before the first change
   const control = take('i32.load16_u', AREA.control);
   const status = take('i32.load16_u', AREA.status);
   const tag = take('i32.load8_u', AREA.tag);
@@ -78,27 +84,39 @@ export function fxrstor(x: Emitter, s: Operand): void {
   const ip = x.insn.w ? take('i64.load', AREA.ip) : take('i64.load32_u', AREA.ip);
   const dp = x.insn.w ? take('i64.load', AREA.dp) : take('i64.load32_u', AREA.dp);
   const st = Array.from({ length: 8 }, (_, i) => [take('i64.load', AREA.st + 16 * i), take('i32.load16_u', AREA.st + 16 * i + 8)] as const);
-  const xmm = Array.from({ length: 16 }, (_, i) => take('v128.load', AREA.xmm + 16 * i));
   const top = ir.i32.and(ir.i32.shr_u(status, ir.const32(11)), ir.const32(7));
   const usableControl = ir.i32.or(ir.i32.and(control, ir.const32(0x1f7f)), ir.const32(0x40));
   // ES and B do not come from memory: they say whether an exception is pending that the control word does not mask
   const pending = ir.i32.and(ir.i32.and(status, ir.i32.xor(usableControl, ir.const32(-1))), ir.const32(0x3f));
   const summary = ir.select(pending, ir.const32(0x8080), ir.const32(0));
-  ir.stateStore('i32.store', STATE.x87Control, usableControl);
-  ir.stateStore('i32.store', STATE.x87Status, ir.i32.or(ir.i32.and(status, ir.const32(0x477f)), summary));
-  ir.stateStore('i32.store', STATE.x87Top, top);
-  ir.stateStore('i32.store', STATE.x87Tag, tag);
-  ir.stateStore('i32.store', STATE.x87Opcode, ir.i32.and(opcode, ir.const32(0x7ff)));
-  ir.stateStore('i64.store', STATE.x87Ip, ip);
-  ir.stateStore('i64.store', STATE.x87Dp, dp);
-  st.forEach(([significand, exponent], i) => {
-    const at = stAddress(x, top, i);
-    ir.stateStore('i64.store', STATE.x87, significand, at);
-    ir.stateStore('i32.store16', STATE.x87 + 8, exponent, at);
-  });
-  ir.set(MXCSR, mxcsr);
-  xmm.forEach((v, i) => ir.set(XMM[i] as (typeof XMM)[number], v));
+  return () => {
+    ir.stateStore('i32.store', STATE.x87Control, usableControl);
+    ir.stateStore('i32.store', STATE.x87Status, ir.i32.or(ir.i32.and(status, ir.const32(0x477f)), summary));
+    ir.stateStore('i32.store', STATE.x87Top, top);
+    ir.stateStore('i32.store', STATE.x87Tag, tag);
+    ir.stateStore('i32.store', STATE.x87Opcode, ir.i32.and(opcode, ir.const32(0x7ff)));
+    ir.stateStore('i64.store', STATE.x87Ip, ip);
+    ir.stateStore('i64.store', STATE.x87Dp, dp);
+    st.forEach(([significand, exponent], i) => {
+      const at = stAddress(x, top, i);
+      ir.stateStore('i64.store', STATE.x87, significand, at);
+      ir.stateStore('i32.store16', STATE.x87 + 8, exponent, at);
+    });
+  };
 }
+export function loadXmms(x: Emitter, s: Operand): () => void {
+  const xmm = Array.from({ length: 16 }, (_, i) => x.load(s, 'v128.load', AREA.xmm + 16 * i));
+  return () => xmm.forEach((v, i) => x.ir.set(XMM[i] as (typeof XMM)[number], v));
+}
+const fxrstor: Semantics = (x, s) => {
+  x.checkAligned(s, 16);
+  const mxcsr = x.load(s, 'i32.load', AREA.mxcsr);
+  checkMxcsr(x, mxcsr);
+  // every load before the first change
+  const changes = [loadX87(x, s), loadXmms(x, s)];
+  for (const change of changes) change();
+  x.ir.set(MXCSR, mxcsr);
+};
 instruction('fxsave', FXSR, [enc('NP REX.W0 0F AE /0', w(Mstate))], fxsave);
 instruction('fxsave64', FXSR, [enc('NP REX.W 0F AE /0', w(Mstate))], fxsave);
 instruction('fxrstor', FXSR, [enc('NP REX.W0 0F AE /1', r(Mstate))], fxrstor);

@@ -84,15 +84,6 @@ for (const [name, digit, base] of BASES) {
   });
 }
 
-export const XCR0: Helper = { name: 'xcr0', params: [], results: ['i32'], effect: 'state', js: () => cpuModel.xcr0 };
-// ecx 0: XCR0; 1 (with XGETBV1): what is in use, for us the same.
-instruction('xgetbv', { cpuid: 'osxsave', untestable: 'tells about us, not the host' }, [enc('NP 0F 01 D0')], (x) => {
-  const { ir } = x;
-  x.trapIf(ir.i32.gt_u(x.gpr(1, 32), ir.const32(1)), TRAP.protection);
-  ir.set(RAX, ir.i64.extend_i32_u(ir.call(XCR0, [])[0] as Value));
-  ir.set(RDX, ir.const64(0));
-});
-
 // ---- no effect ----
 
 const nothing = (): void => {};

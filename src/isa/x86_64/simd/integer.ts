@@ -132,7 +132,7 @@ export const WIDE = {
   pmuldq: evenProducts(true),
   pmulld: (ir, a, b) => ir.i32x4.mul(a, b),
   /** An index byte with bit 7 gives 0; otherwise its low four bits count. */
-  pshufb: (ir, a, b) => ir.i8x16.swizzle(a, ir.v128.and(b, splat8(ir, 0x8f))),
+  pshufb: (ir, a, b) => ir.i8x16.relaxed_swizzle(a, ir.v128.and(b, splat8(ir, 0x8f))),
   phaddw: (ir, a, b) => ir.i16x8.add(evenWords(ir, a, b), oddWords(ir, a, b)),
   phaddd: (ir, a, b) => ir.i32x4.add(evenDwords(ir, a, b), oddDwords(ir, a, b)),
   phaddsw: (ir, a, b) => ir.i16x8.add_sat_s(evenWords(ir, a, b), oddWords(ir, a, b)),
@@ -172,7 +172,7 @@ export const MMX_OWN = {
   phsubw: paired(WIDE.phsubw),
   phsubd: paired(WIDE.phsubd),
   phsubsw: paired(WIDE.phsubsw),
-  pshufb: (ir, a, b) => ir.i8x16.swizzle(a, ir.v128.and(b, splat8(ir, 0x87))),
+  pshufb: (ir, a, b) => ir.i8x16.relaxed_swizzle(a, ir.v128.and(b, splat8(ir, 0x87))),
 } as const satisfies Record<string, Binary>;
 
 export const ABSOLUTE = {
