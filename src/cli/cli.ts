@@ -13,6 +13,7 @@ export interface Services {
   /** Runs the program and returns its exit status, or does not return. Throws an Error with an `exitStatus` if it cannot. */
   run(options: RunOptions): Promise<number>;
   syscallHelp(): Promise<string>;
+  cpuHelp(): Promise<string>;
   print(descriptor: 1 | 2, text: string): void;
 }
 
@@ -31,7 +32,8 @@ export async function main(invocation: Invocation, services: Services): Promise<
     return 0;
   }
   if (command.kind === 'help') {
-    services.print(1, command.topic === 'syscalls' ? await services.syscallHelp() : helpText());
+    const text = { syscalls: services.syscallHelp, cpu: services.cpuHelp }[command.topic ?? ''];
+    services.print(1, text === undefined ? helpText() : await text());
     return 0;
   }
   try {

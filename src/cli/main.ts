@@ -12,6 +12,7 @@ const status = await main(readInvocation(), {
     ]);
     return syscallHelp(syscalls, 'x86_64');
   },
+  cpuHelp: async () => (await import('../emulator.ts')).cpuHelp(),
   print,
 });
 process.exit(status);

@@ -16,6 +16,8 @@ export interface RunOptions {
   readonly envp: readonly Uint8Array[];
   /** Rules directories, earlier ones winning; empty: no hooks at all. */
   readonly rules: readonly string[];
+  /** --rules-strict: scripts cannot reach the host. */
+  readonly rulesStrict: boolean;
   /** -L: tried before the file system itself for absolute paths. */
   readonly sysroot: string | undefined;
   /** -s: bytes of stack; undefined: RLIMIT_STACK's. */
@@ -25,6 +27,8 @@ export interface RunOptions {
   readonly logFile: string | undefined;
   /** No banner lines. */
   readonly quiet: boolean;
+  /** -cpu: level and features, as written; undefined: the default. */
+  readonly cpu: string | undefined;
   /** -seed: fixes AT_RANDOM; undefined: random. */
   readonly seed: number | undefined;
   /** -aslr: lay memory out at random, as the kernel does. */
@@ -48,11 +52,13 @@ interface Draft {
   /** By --rules; where there is none, from the environment. */
   rules: string[];
   rulesFromEnvironment: string[];
+  rulesStrict: boolean;
   sysroot: string | undefined;
   stackSize: number | undefined;
   strace: boolean;
   logFile: string | undefined;
   quiet: boolean;
+  cpu: string | undefined;
   seed: number | undefined;
   aslr: boolean;
 }
@@ -78,6 +84,14 @@ const options: readonly Option[] = [
       // LUNAGATE_RULES comes after QEMU_RULES and so replaces it; directories on the command line replace both.
       if (from.startsWith('-')) draft.rules.push(utf8(value, from));
       else draft.rulesFromEnvironment = [utf8(value, from)];
+    },
+  },
+  {
+    names: ['rules-strict'],
+    variables: ['LUNAGATE_RULES_STRICT'],
+    help: 'scripts have no way to the host: no io, no os.execute, no bytecode, …',
+    apply(draft) {
+      draft.rulesStrict = true;
     },
   },
   {
@@ -171,6 +185,16 @@ const options: readonly Option[] = [
     },
   },
   {
+    names: ['cpu'],
+    value: 'MODEL',
+    variables: ['QEMU_CPU'],
+    help: 'the processor: x86-64-v1, v2, v3 or max, then +FEATURE or -FEATURE (-cpu help lists them)',
+    apply(draft, value, from) {
+      if (value === '') throw new UsageError(`${from} needs the name of a CPU, not an empty one; -cpu help lists them`);
+      draft.cpu = toText(value);
+    },
+  },
+  {
     names: ['seed'],
     value: 'NUMBER',
     variables: ['QEMU_RAND_SEED'],
@@ -202,7 +226,7 @@ const options: readonly Option[] = [
 /** Options that end lunagate instead of running something; `--help TOPIC` takes a topic. */
 const helpNames = ['help', 'h'];
 const versionNames = ['version'];
-const topics = ['syscalls'];
+const topics = ['syscalls', 'cpu'];
 
 /** Interprets the command line. Throws UsageError. */
 export function parseCommandLine({ args, env }: Invocation): Command {
@@ -211,11 +235,13 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     env: [...env],
     rules: [],
     rulesFromEnvironment: [],
+    rulesStrict: false,
     sysroot: undefined,
     stackSize: undefined,
     strace: false,
     logFile: undefined,
     quiet: false,
+    cpu: undefined,
     seed: undefined,
     aslr: false,
   };
@@ -243,6 +269,7 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     else if (at + 1 < args.length) option.apply(draft, args[++at] as ByteString, arg);
     else throw new UsageError(`${arg} needs a value: ${arg} ${option.value}`);
   }
+  if (draft.cpu === 'help' || draft.cpu === '?') return { kind: 'help', topic: 'cpu' };
   const program = args[at];
   if (program === undefined) throw new UsageError('no program to run; usage: lunagate [options] program [arguments…]');
   if (program === '')
@@ -254,11 +281,13 @@ export function parseCommandLine({ args, env }: Invocation): Command {
       argv: [draft.argv0 ?? program, ...args.slice(at + 1)].map(toBytes),
       envp: draft.env.map(toBytes),
       rules: draft.rules.length > 0 ? draft.rules : draft.rulesFromEnvironment,
+      rulesStrict: draft.rulesStrict,
       sysroot: draft.sysroot,
       stackSize: draft.stackSize,
       strace: draft.strace,
       logFile: draft.logFile,
       quiet: draft.quiet,
+      cpu: draft.cpu,
       seed: draft.seed,
       aslr: draft.aslr,
     },
@@ -339,9 +368,9 @@ export function helpText(): string {
   }));
   rows.push({ left: '--version', variables: '', help: 'print the version and exit' });
   rows.push({
-    left: '--help [syscalls]',
+    left: '--help [syscalls|cpu]',
     variables: '',
-    help: 'print this help, or every system call and how far it is supported',
+    help: 'print this help, every system call and how far it is supported, or the CPUs and their features',
   });
   const width = Math.max(...rows.map((r) => r.left.length)) + 2;
   const lines = rows.map(

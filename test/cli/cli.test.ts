@@ -77,6 +77,14 @@ describe('options', () => {
     assert.deepEqual([r.program, r.argv], ['prog', ['zero', 'a']]);
     assert.deepEqual(parse(['-0', '', 'prog']).argv, ['']);
   });
+  test('-cpu', () => {
+    assert.equal(parse(['p']).cpu, undefined);
+    assert.equal(parse(['-cpu', 'x86-64-v2,+aes', 'p']).cpu, 'x86-64-v2,+aes');
+    assert.equal(parse(['p'], ['QEMU_CPU=max']).cpu, 'max');
+    assert.equal(parse(['-cpu', 'x86-64-v1', 'p'], ['QEMU_CPU=max']).cpu, 'x86-64-v1');
+    refused(['-cpu', '', 'p'], /-cpu needs the name of a CPU/);
+    for (const args of [['-cpu', 'help'], ['-cpu', '?', 'p'], ['--help', 'cpu']]) assert.deepEqual(parseCommandLine({ args, env: [] }), { kind: 'help', topic: 'cpu' });
+  });
   test('-seed', () => {
     assert.equal(parse(['-seed', '42', 'p']).seed, 42);
     refused(['-seed', 'x', 'p'], /-seed x: not a whole number/);
@@ -225,6 +233,7 @@ async function command(
         return run(options);
       },
       syscallHelp: async () => 'THE TABLE\n',
+      cpuHelp: async () => 'THE CPUS\n',
       print: (descriptor, text) => {
         if (descriptor === 1) result.out += text;
         else result.err += text;

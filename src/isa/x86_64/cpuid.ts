@@ -55,7 +55,68 @@ export const FEATURES: Readonly<Record<string, readonly (readonly [Word, number]
 const V1 = ['fpu', 'tsc', 'cx8', 'cmov', 'clflush', 'mmx', 'fxsr', 'sse', 'sse2', 'syscall', 'nx', 'lm'];
 const V2 = [...V1, 'sse3', 'ssse3', 'sse4.1', 'sse4.2', 'popcnt', 'cx16', 'lahf'];
 const V3 = [...V2, 'avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'lzcnt', 'movbe', 'xsave', 'osxsave'];
-export const LEVELS: Readonly<Record<string, readonly string[]>> = { 'x86-64-v1': V1, 'x86-64-v2': V2, 'x86-64-v3': V3 };
+/** Features by the names that -cpu takes: the levels of the ABI, and all there is. */
+export const LEVELS: Readonly<Record<string, readonly string[]>> = { 'x86-64-v1': V1, 'x86-64-v2': V2, 'x86-64-v3': V3, max: Object.keys(FEATURES) };
+/** What a feature cannot be without. */
+const NEEDS: Readonly<Record<string, readonly string[]>> = {
+  sse: ['fxsr'], sse2: ['sse'], sse3: ['sse2'], ssse3: ['sse3'], 'sse4.1': ['ssse3'], 'sse4.2': ['sse4.1'], aes: ['sse2'], pclmulqdq: ['sse2'], sha: ['sse2'],
+  osxsave: ['xsave'], xsave: ['osxsave', 'fxsr'], xsaveopt: ['xsave'], xsavec: ['xsave'], xgetbv1: ['xsave'],
+  avx: ['sse4.2', 'xsave'], avx2: ['avx'], fma: ['avx'], f16c: ['avx'], vaes: ['avx', 'aes'], vpclmulqdq: ['avx', 'pclmulqdq'],
+};
+/** Other names, mostly qemu's and the kernel's. */
+const ALIASES: Readonly<Record<string, string>> = {
+  pni: 'sse3', 'sse4-1': 'sse4.1', sse41: 'sse4.1', 'sse4-2': 'sse4.2', sse42: 'sse4.2', abm: 'lzcnt', 'lahf-lm': 'lahf', 'sha-ni': 'sha', '3dnowprefetch': 'prefetchw', clfsh: 'clflush', pclmul: 'pclmulqdq', 'aes-ni': 'aes', 'x86-64': 'x86-64-v1',
+};
+
+/** What the user asked for cannot be. */
+export class CpuModelError extends Error {
+  override readonly name = 'CpuModelError';
+  readonly exitStatus = 125;
+}
+
+/**
+ * The value of -cpu: a level, then features added or taken away in order: `x86-64-v2,+aes,-popcnt,avx2=on`. What a feature
+ * needs comes with it, what needs it goes with it.
+ */
+export function parseCpuModel(text: string): CpuModel {
+  const [level = '', ...changes] = text.toLowerCase().split(',').map((part) => part.trim());
+  const named = LEVELS[ALIASES[level] ?? level];
+  if (level === 'x86-64-v4') throw new CpuModelError(`-cpu ${text}: there is no AVX-512; the highest level is x86-64-v3`);
+  if (named === undefined) throw new CpuModelError(`-cpu ${text}: no CPU "${level}"; there are ${Object.keys(LEVELS).join(', ')}`);
+  const on = new Set(named);
+  const add = (feature: string): void => {
+    if (on.has(feature)) return;
+    on.add(feature);
+    for (const needed of NEEDS[feature] ?? []) add(needed);
+  };
+  const remove = (feature: string): void => {
+    if (!on.delete(feature)) return;
+    for (const [dependent, needed] of Object.entries(NEEDS)) if (needed.includes(feature)) remove(dependent);
+  };
+  for (const change of changes) {
+    const parts = /^(?:([+-])([^=]+)|([^=]+)=(on|off))$/.exec(change);
+    if (parts === null) throw new CpuModelError(`-cpu ${text}: "${change}" is not +FEATURE, -FEATURE, FEATURE=on or FEATURE=off`);
+    const written = (parts[2] ?? parts[3] ?? '').replaceAll('_', '-');
+    const feature = ALIASES[written] ?? written;
+    if (FEATURES[feature] === undefined) throw new CpuModelError(`-cpu ${text}: no feature "${parts[2] ?? parts[3]}"; -cpu help lists them`);
+    if (parts[1] === '+' || parts[4] === 'on') add(feature);
+    else if (V1.includes(feature)) throw new CpuModelError(`-cpu ${text}: every x86-64 processor has ${feature}`);
+    else remove(feature);
+  }
+  return new CpuModel(on);
+}
+/** The text of -cpu help. */
+export function cpuHelp(): string {
+  const wrap = (names: readonly string[]): string => names.join(' ').replace(/(.{1,96})(?: |$)/g, '  $1\n');
+  return [
+    'CPUs: a level, then features to add or take away: x86-64-v2,+aes,-popcnt (or aes=on, popcnt=off).',
+    '',
+    ...Object.keys(LEVELS).map((name) => `  ${name}${name === DEFAULT_LEVEL ? ' (default)' : ''}`),
+    '',
+    'Features:',
+    wrap(Object.keys(FEATURES).filter((f) => !V1.includes(f))),
+  ].join('\n');
+}
 
 type Leaf = readonly [eax: number, ebx: number, ecx: number, edx: number];
 
@@ -68,13 +129,17 @@ export class CpuModel {
     this.features = new Set(features);
     for (const name of this.features) {
       const bits = FEATURES[name];
-      if (bits === undefined) throw new Error(`unknown CPU feature "${name}"; known are: ${Object.keys(FEATURES).join(' ')}`);
+      if (bits === undefined) throw new CpuModelError(`unknown CPU feature "${name}"; known are: ${Object.keys(FEATURES).join(' ')}`);
       for (const [word, bit] of bits) this.#words.set(word, (this.#words.get(word) ?? 0) | (1 << bit));
     }
     this.xcr0 = this.has('avx') ? 7 : 3;
   }
   has(feature: string): boolean {
     return this.features.has(feature);
+  }
+  /** The same text for the same features, and only for them. */
+  get key(): string {
+    return [...this.features].sort().join();
   }
   /** CPUID.1:EDX, which Linux passes as AT_HWCAP. */
   get hwcap(): number {
@@ -141,6 +206,7 @@ function words(text: string, count: number): number[] {
   return Array.from({ length: count }, (_, k) => [0, 1, 2, 3].reduce((n, j) => n | ((text.charCodeAt(4 * k + j) || 0) << (8 * j)), 0));
 }
 
+const DEFAULT_LEVEL = 'x86-64-v2';
 /** The model in use. Set once before any guest code runs. */
 export let cpuModel = new CpuModel([...V2, 'rdtscp', 'fsgsbase', 'rdrand', 'rdseed']);
 export function setCpuModel(model: CpuModel): void {

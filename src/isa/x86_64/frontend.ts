@@ -2,6 +2,7 @@
 import type { Block, Helper } from '../../ir/builder.ts';
 import type { Frontend, RegionContext } from '../../ir/frontend.ts';
 import { HOT_PARAMS, HOT_RESULTS, STATE, VARS } from './cpu-state.ts';
+import { type CpuModel, cpuModel } from './cpuid.ts';
 import { Decoder } from './decode.ts';
 import type { Encoding } from './declare.ts';
 import { Emitter } from './emitter.ts';
@@ -18,6 +19,18 @@ import { CLMUL } from './simd/clmul.ts';
 import { FMA_HELPERS } from './simd/fma.ts';
 import { SHA1_ROUNDS, SHA256_ROUNDS } from './simd/sha.ts';
 
+/** Decoders by what they decode: the default one is part of the start-up snapshot. */
+const decoders = new Map<string, Decoder>();
+function decoderOf(model: CpuModel): Decoder {
+  let decoder = decoders.get(model.key);
+  if (decoder === undefined) {
+    decoder = new Decoder((feature) => model.has(feature));
+    decoders.set(model.key, decoder);
+  }
+  return decoder;
+}
+decoderOf(cpuModel);
+
 export class X86Frontend implements Frontend<Insn> {
   readonly name = 'x86_64';
   readonly vars = VARS;
@@ -32,9 +45,9 @@ export class X86Frontend implements Frontend<Insn> {
   #ccAtEnd: number[] = [];
   #block: Block | undefined = undefined;
 
-  /** `enabled`: which CPU features decode (names of cpuid.ts); default all. */
-  constructor(enabled?: (feature: string) => boolean) {
-    this.#decoder = new Decoder(enabled);
+  /** What `model` has is decoded; default: all that is declared. */
+  constructor(model?: CpuModel) {
+    this.#decoder = model === undefined ? new Decoder() : decoderOf(model);
   }
 
   decode(bytes: Uint8Array, at: number, pc: number): Insn | undefined {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { X86Cpu } from '../../../src/isa/x86_64/cpu.ts';
 import { STATE } from '../../../src/isa/x86_64/cpu-state.ts';
-import { CpuModel, cpuModel, FEATURES, LEVELS } from '../../../src/isa/x86_64/cpuid.ts';
+import { CpuModel, CpuModelError, cpuHelp, cpuModel, FEATURES, LEVELS, parseCpuModel } from '../../../src/isa/x86_64/cpuid.ts';
 import { Decoder } from '../../../src/isa/x86_64/decode.ts';
 import { ENCODINGS } from '../../../src/isa/x86_64/declare.ts';
 import { CC } from '../../../src/isa/x86_64/flags.ts';
@@ -91,8 +91,34 @@ test('CPUID claims exactly the features of the model', () => {
   assert.match(String.fromCharCode(...brand), /^lunagate/);
 });
 
+test('-cpu: levels, features with what they need, names of other tools', () => {
+  const has = (text: string, ...features: string[]): boolean[] => features.map((f) => parseCpuModel(text).has(f));
+  assert.deepEqual(has('x86-64-v1', 'sse2', 'sse3'), [true, false]);
+  assert.deepEqual(has('x86-64-v2,+aes,-popcnt', 'aes', 'popcnt', 'sse4.2', 'avx'), [true, false, true, false]);
+  assert.deepEqual(has('x86-64-v2,+avx2', 'avx2', 'avx', 'xsave', 'osxsave', 'fma'), [true, true, true, true, false]);
+  assert.deepEqual(has('x86-64-v3,-avx', 'avx', 'avx2', 'fma', 'f16c', 'xsave', 'bmi2'), [false, false, false, false, true, true]);
+  assert.deepEqual(has('x86-64-v3,xsave=off', 'xsave', 'osxsave', 'avx2', 'movbe'), [false, false, false, true]);
+  assert.deepEqual(has('max,-sse4_1', 'sse4.1', 'sse4.2', 'ssse3', 'avx', 'adx'), [false, false, true, false, true]);
+  assert.deepEqual(has('X86-64-v1, sha-ni=on,+abm', 'sha', 'lzcnt'), [true, true]);
+  assert.equal(parseCpuModel('max').key, new CpuModel(Object.keys(FEATURES)).key);
+  for (const [text, message] of [
+    ['x86-64-v4', /there is no AVX-512; the highest level is x86-64-v3/], ['pentium', /no CPU "pentium"; there are x86-64-v1, x86-64-v2, x86-64-v3, max/],
+    ['max,+avx512f', /no feature "avx512f"; -cpu help lists them/], ['max,aes', /"aes" is not \+FEATURE/], ['max,-sse2', /every x86-64 processor has sse2/],
+  ] as const) assert.throws(() => parseCpuModel(text), (e) => e instanceof CpuModelError && e.exitStatus === 125 && message.test(e.message));
+  for (const name of [...Object.keys(LEVELS), 'aes', 'vpclmulqdq']) assert.match(cpuHelp(), new RegExp(`\\b${name}\\b`));
+});
+
+test('XSAVE area as CPUID describes it: 576 bytes, with AVX 832', () => {
+  const v3 = parseCpuModel('x86-64-v3,+xsavec');
+  assert.deepEqual([v3.xcr0, ...v3.leaf(13, 0)], [7, 7, 832, 832, 0]);
+  assert.deepEqual(v3.leaf(13, 1).slice(0, 2), [2, 832]);
+  assert.deepEqual(v3.leaf(13, 2), [256, 576, 0, 0]);
+  assert.deepEqual(parseCpuModel('x86-64-v2,+xsave').leaf(13, 0), [3, 576, 576, 0]);
+  assert.deepEqual(parseCpuModel('x86-64-v2').leaf(13, 0), [0, 0, 0, 0]);
+});
+
 test('every row that asks for a CPU feature names a known one', () => {
-  const unknown = ENCODINGS.filter((row) => row.options.cpuid !== undefined && FEATURES[row.options.cpuid] === undefined);
+  const unknown = ENCODINGS.filter((row) => [row.options.cpuid, row.options.needs].some((f) => f !== undefined && FEATURES[f] === undefined));
   assert.deepEqual(unknown.map((row) => `${row.mnemonic}: ${row.options.cpuid}`), []);
 });
 
