@@ -5,11 +5,11 @@
  * Everything a process has once (stubs, slot arena) is in `HostShare`, plain numbers that a Worker can be given.
  */
 
-import type { Arg, Host, HostAddr, HostBuffer, Scratch } from '../kernel/ports.ts';
+import { type Arg, type Host, type HostAddr, type HostBuffer, NotEntered, type Scratch } from '../kernel/ports.ts';
 import { libcSyscall, nativeFunction, viewNative } from './ffi.ts';
 import { hostBuffer, SCRATCH_SIZE, ScratchStack } from './native-memory.ts';
 import { installStubs, PAGE_SIZE, placeCode, type Stubs } from './stubs.ts';
-import { x64Thunk } from './stubs-x64.ts';
+import { NOT_ENTERED, x64Thunk } from './stubs-x64.ts';
 import { type HostArch, syscallNumbers } from './syscall-numbers.ts';
 import {
   SLOT_CALL, SLOT_COUNT, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_STACK,
@@ -111,7 +111,7 @@ export class LinuxHost implements Host {
   }
 
   /**
-   * Run `call` with its system calls interruptible: each returns −EINTR at once if a signal already waits for this
+   * Run `call` with its system calls interruptible: each throws NotEntered at once if a signal already waits for this
    * thread. For the guest's blocking calls, once signals are caught (signals.ts).
    */
   interruptibly<T>(call: () => T): T {
@@ -194,8 +194,10 @@ export class LinuxHost implements Host {
       typeof a3 === 'bigint' || typeof a4 === 'bigint' || typeof a5 === 'bigint'
     ) {
       this.#setExact(number, a0, a1, a2, a3, a4, a5);
-      if (this.#interruptible) this.#enterInterruptible();
-      else this.#enterExact();
+      if (this.#interruptible) {
+        this.#enterInterruptible();
+        if (this.#f64[SLOT_RESULT_FLOAT / 8] === NOT_ENTERED) throw NotEntered.instance;
+      } else this.#enterExact();
       return;
     }
     const f64 = this.#f64;

@@ -7,9 +7,9 @@
  *                           stall, which two 32-bit halves would cost: 50 ns a call), the result is stored as f64
  *                           and as i64.
  * - `syscall_exact`         the same with i64 arguments.
- * - `syscall_interruptible` as `syscall_exact`, but −EINTR without entering the kernel if a signal waits in the slot. No
+ * - `syscall_interruptible` as `syscall_exact`, but NOT_ENTERED without entering the kernel if a signal waits in the slot. No
  *                           signal can slip in between: the handler moves a thread that it finds between the check
- *                           and the kernel (`checked` … `entered`) to the −EINTR exit.
+ *                           and the kernel (`checked` … `entered`) to that exit.
  * - `watch`                 slot in rdi: starts the raw thread of Host.watch. Arguments in the slot: top of its
  *                           stack, descriptor, address of the counter, buffer of 4096 bytes.
  * - `signal`                sigaction handler (SA_SIGINFO): siginfo into the slot's queue, flags up, all signals but
@@ -36,6 +36,8 @@ const NR = { read: 0, poll: 7, rt_sigprocmask: 14, rt_sigreturn: 15, getpid: 39,
 const RAW_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 const UC_RIP = 168;
 const UC_SIGMASK = 296;
+/** Result of an interruptible call that did not reach the kernel (−ERESTARTSYS, which no call returns to a program). */
+export const NOT_ENTERED = -512;
 /** Every signal but SIGBUS (7) and SIGSEGV (11): those are how wasm code traps. */
 export const BLOCK_ALL_BUT_FAULTS = ~((1n << 6n) | (1n << 10n));
 
@@ -87,7 +89,7 @@ export function x64Stubs(p: StubParameters): Assembler {
   a.bytes(0x0f, 0x85).relative('interrupted'); // jne
   a.bytes(0x0f, 0x05).label('entered');
   storeResult();
-  a.label('interrupted').bytes(0x48, 0xc7, 0xc0).u32(-4); // mov rax, -EINTR
+  a.label('interrupted').bytes(0x48, 0xc7, 0xc0).u32(NOT_ENTERED); // mov rax, …
   a.bytes(0xe9).relative('entered');
 
   a.align(16, 0x90).label('watch');

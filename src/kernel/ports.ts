@@ -29,6 +29,8 @@ export interface Host {
   readonly nr: Readonly<Record<string, number>>;
   /** Private memory of this thread that the guest cannot reach, for structures passed to the kernel. */
   readonly scratch: Scratch;
+  /** Run `call` with its host calls interruptible: they throw NotEntered where a signal waits already. */
+  interruptibly<T>(call: () => T): T;
   /** Allocate private memory that stays put (page-rounded mmap outside the guest's space). */
   allocate(bytes: number): HostBuffer;
   /** Exit the whole process now (exit_group), after undoing what the engine did to the terminal etc. */
@@ -153,6 +155,14 @@ export class SyscallFrame {
 export interface CodeListener {
   /** Bytes of [start, end) were unmapped, remapped or may have been rewritten while not executable. */
   codeChanged(start: GuestAddr, end: GuestAddr): void;
+}
+
+/**
+ * Thrown by a host call made with `Host.interruptibly` when a signal waits for the thread: the kernel was not entered.
+ * To the guest the signal came before its call, which is to be made again whatever SA_RESTART says.
+ */
+export class NotEntered {
+  static readonly instance = new NotEntered();
 }
 
 /** Thrown (not an Error: no stack is captured) to unwind guest code to the run loop. */

@@ -17,7 +17,7 @@
 
 import { errno } from '../abi/errno.ts';
 import { SIG_DFL, SIG_IGN, UNBLOCKABLE, defaultAction, NSIG, sa, SIGRTMIN, SYNCHRONOUS, sigbit, signo, ss } from '../abi/signals.ts';
-import { type GuestAddr, GuestFault, type Host } from './ports.ts';
+import { type GuestAddr, GuestFault, type Host, NotEntered } from './ports.ts';
 import type { Process } from './process.ts';
 import type { Task } from './task.ts';
 
@@ -106,6 +106,16 @@ const SEGV = { SEGV_MAPERR: 1, SEGV_ACCERR: 2 } as const;
 const WORDS = 4;
 const ALL = 0xffff_ffff_ffff_ffffn;
 export const MINSIGSTKSZ = 2048;
+
+/** The result of a call, −EINTR if a signal forestalled it. */
+function entered(call: () => number): number {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof NotEntered) return -errno.EINTR;
+    throw error;
+  }
+}
 
 export class Signals {
   readonly #process: Process;
@@ -229,6 +239,11 @@ export class Signals {
     return 0;
   }
 
+  /** Has the guest a handler for any signal? Only then can a signal slip in before a blocking call. */
+  get catches(): boolean {
+    return this.#actions[0] !== 0n;
+  }
+
   /** Has the guest a handler for a fault its own instructions can raise? Then its code must be translated precisely. */
   get handlesFaults(): boolean {
     return [signo.SIGSEGV, signo.SIGBUS, signo.SIGFPE, signo.SIGILL, signo.SIGTRAP].some((s) => this.action(s).handler > SIG_IGN);
@@ -256,7 +271,7 @@ export class Signals {
     const saved = state.mask;
     state.mask = mask & ~UNBLOCKABLE & ALL;
     this.#drain(state);
-    const result = this.#next(state) >= 0 ? -errno.EINTR : call();
+    const result = this.#next(state) >= 0 ? -errno.EINTR : entered(call);
     if (result === -errno.EINTR) {
       state.restoreMask = saved;
       this.#attention = true;
@@ -319,14 +334,21 @@ export class Signals {
    * the run loop continues at `cpu.pc`.
    */
   deliverPending(task: Task): boolean {
-    if (!this.wanted) return false;
+    if (!this.wanted && !task.notEntered) return false;
     let restart = task.interruptedNr;
     task.interruptedNr = -1;
     const state = this.of(task);
+    const again = task.notEntered;
+    task.notEntered = false;
     if (state.noRestart) restart = -1;
     state.noRestart = false;
+    if (again && restart >= 0) {
+      // The signal came first: its handler returns to the system-call instruction.
+      this.#frames.restart(task, restart);
+      restart = -1;
+    }
     let arrived = 0;
-    let changed = false;
+    let changed = again;
     do {
       this.#attention = false;
       arrived += this.#drain(state);
@@ -486,6 +508,8 @@ export class Signals {
 
   #store(signal: number, action: SigAction): void {
     const at = signal * WORDS;
+    // There is no signal 0: its place says whether there was ever a handler.
+    if (action.handler > SIG_IGN) this.#actions[0] = 1n;
     this.#actions[at] = BigInt(action.handler);
     this.#actions[at + 1] = BigInt(action.flags >>> 0);
     this.#actions[at + 2] = BigInt(action.restorer);

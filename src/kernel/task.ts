@@ -32,6 +32,8 @@ export class Task {
    * restart it (see Syscall.interrupted). −1 otherwise.
    */
   interruptedNr = -1;
+  /** … and the host kernel was not even entered: the call is made again in any case. */
+  notEntered = false;
   /** The dispatcher's way to the original call, for interceptors: made once. */
   original: ((frame: SyscallFrame) => bigint) | undefined = undefined;
 

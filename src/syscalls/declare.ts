@@ -228,6 +228,8 @@ export interface Syscall {
   readonly name: string;
   readonly nr: Readonly<Partial<Record<GuestIsa, number>>>;
   readonly classes: readonly SyscallClass[];
+  /** It is of the class `blocks`. */
+  readonly blocks: boolean;
   readonly args: readonly SyscallArg[];
   readonly ret: ValueType;
   readonly support: Support;
@@ -278,6 +280,7 @@ export function syscall<const A extends ArgTypes>(spec: SyscallSpec<A>): Syscall
     name: spec.name,
     nr: spec.nr,
     classes: spec.class ?? [],
+    blocks: spec.class?.includes('blocks') ?? false,
     args,
     ret: spec.ret ?? status,
     support: spec.support,

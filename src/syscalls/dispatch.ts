@@ -7,7 +7,7 @@
  */
 
 import { errno } from '../abi/errno.ts';
-import { GuestFault, type SyscallFrame, Unwind } from '../kernel/ports.ts';
+import { GuestFault, NotEntered, type SyscallFrame, Unwind } from '../kernel/ports.ts';
 import { SyscallError } from '../kernel/syscall-error.ts';
 import type { Task } from '../kernel/task.ts';
 import { syscallByNumber } from './table.ts';
@@ -26,6 +26,7 @@ export function dispatch(task: Task): void {
       ? invoke(task, nr, frame)
       : process.interceptors.run(task, frame, (task.original ??= (inner) => invoke64(task, inner)));
   if (result === -errno.EINTR || result === MINUS_EINTR) task.interruptedNr = nr;
+  else task.notEntered = false;
   cpu.setSyscallResult(result);
 }
 
@@ -36,13 +37,20 @@ const MINUS_EINTR = BigInt(-errno.EINTR);
  * interceptor. Result ≥ 0 or −errno; a bigint only where a number could not hold it.
  */
 export function invoke(task: Task, nr: number, frame: SyscallFrame): number | bigint {
-  const run = syscallByNumber(nr)?.run;
+  const declaration = syscallByNumber(nr);
+  const run = declaration?.run;
   if (run === undefined) return -errno.ENOSYS;
+  task.notEntered = false;
   const { scratch } = task.host;
   const mark = scratch.mark();
   try {
+    if (declaration?.blocks === true && task.process.signals?.catches === true) return task.host.interruptibly(() => run(task, frame));
     return run(task, frame);
   } catch (error) {
+    if (error instanceof NotEntered) {
+      task.notEntered = true;
+      return -errno.EINTR;
+    }
     if (error instanceof GuestFault) return -errno.EFAULT;
     if (error instanceof SyscallError) return -error.errno;
     throw error;
