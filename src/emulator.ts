@@ -79,7 +79,10 @@ class Emulator {
     const isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: 2n };
     this.#programs = new Programs(machine, this.#process, isa, options);
     this.#process.launcher = this.#programs;
-    this.#process.maker = new Processes(machine, this.#process, () => this.#hooks?.afterFork());
+    this.#process.maker = new Processes(machine, this.#process, () => {
+      this.#jit.afterFork();
+      this.#hooks?.afterFork();
+    });
     this.#cpu = new X86Cpu(machine.stateMemory.buffer);
     this.#task = this.#process.createTask(this.#cpu);
     const signals = new Signals(this.#process, machine.signals, x86SignalFrames, (nr) => syscallByNumber(nr)?.interrupted === 'restart');

@@ -143,6 +143,11 @@ export class CodeStore {
     fresh.set(object.pc, object);
   }
 
+  /** In the child of a fork: what is new so far is the parent's to write. */
+  afterFork(): void {
+    this.#fresh.clear();
+  }
+
   /** Write what is new. `alive`: the region at a pc has not been invalidated since. */
   save(alive: (pc: number) => boolean): void {
     for (const [id, fresh] of this.#fresh) {
@@ -154,6 +159,12 @@ export class CodeStore {
       // Another run may have written meanwhile: what is on disk counts, not what was loaded.
       const bytes = this.#files.load(name);
       const old = bytes === undefined ? undefined : decodePack(bytes, key);
+      // Children of one parent meet the same code: the first to end has written it.
+      if (old !== undefined && known?.pack.pcs.length !== old.pcs.length) {
+        let missing = 0;
+        for (const pc of fresh.keys()) if (search(old.pcs, pc) < 0) missing++;
+        if (missing < WORTHWHILE) continue;
+      }
       if (old !== undefined && old.module.length < LARGEST) for (const o of packObjects(old)) objects.set(o.pc, o);
       if (known !== undefined) known.pack.pcs.forEach((pc, k) => known.dead[k] === 1 && objects.delete(pc));
       for (const [pc, o] of fresh) if (alive(pc)) objects.set(pc, o);

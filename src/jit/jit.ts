@@ -197,6 +197,11 @@ export class Jit {
     this.#store?.save((pc) => this.#regions.has(pc));
   }
 
+  /** In the child of a fork: what the parent translated is the parent's to save. */
+  afterFork(): void {
+    this.#store?.afterFork();
+  }
+
   /** The guest pc of a fault, from the stack of the RuntimeError it came as; undefined if not in translated code. */
   faultPc(stack: string): number | undefined {
     // "at r12 (wasm://wasm/0123abcd:wasm-function[3]:0x1f2)"; p and a pc in packs
