@@ -2,15 +2,14 @@
  * The composition root: puts machine, process, translator, hooks and log together and runs one program. The only
  * file that sees all folders.
  */
-import { errno } from './abi/errno.ts';
-import { linuxConstants } from './abi/linux.ts';
 import type { RunOptions } from './cli/options.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
 import { PackDirectory } from './host/pack-files.ts';
 import { createMachine, type Machine } from './host/machine.ts';
+import { startObservers } from './emulator/observers.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
-import { createHookEngine, type HookEngine } from './hooks/engine.ts';
+import type { HookEngine } from './hooks/engine.ts';
 import { maddIsFused } from './ir/relaxed.ts';
 import { cpuModel, parseCpuModel, setCpuModel } from './isa/x86_64/cpuid.ts';
 import { X86Cpu } from './isa/x86_64/cpu.ts';
@@ -28,8 +27,7 @@ import type { Task } from './kernel/task.ts';
 import { dispatch } from './syscalls/dispatch.ts';
 import { deleteTimers } from './syscalls/exec.ts';
 import { spaceLimits } from './syscalls/scheduling.ts';
-import { syscallByNumber, syscallName, syscallNumber, syscalls } from './syscalls/table.ts';
-import { createStrace } from './trace/strace.ts';
+import { syscallByNumber } from './syscalls/table.ts';
 
 const SIGSEGV = 11;
 const PROT_WRITE = 2;
@@ -136,15 +134,9 @@ class Emulator {
   }
 
   start(): never {
-    const { host } = this.#machine;
-    const options = this.#options;
     this.#programs.prepareFirst(this.#task);
     this.#programs.enter(this.#task, this.#cpu);
-    if (options.rules.length > 0) this.#startHooks();
-    if (options.strace) {
-      const hooked = (nr: number): boolean => this.#hooks?.owns(nr) ?? false;
-      createStrace({ host, logFile: options.logFile, errorFd: this.#stdio[2], hooked }).attach(this.#process.interceptors);
-    }
+    this.#observe();
     this.#process.signals.start(this.#task, this.#inherited.ignoredSignals, this.#inherited.blockedSignals);
     for (;;) {
       try {
@@ -170,21 +162,9 @@ class Emulator {
     this.#hooks?.afterExec();
   }
 
-  #startHooks(): void {
-    const { host, space } = this.#machine;
-    const hooks = createHookEngine({
-      directories: this.#options.rules,
-      host,
-      quiet: this.#options.quiet,
-      syscalls: { name: syscallName, number: syscallNumber, names: () => syscalls.map((s) => s.name) },
-      mapGuest: (bytes) => space.mmap(0, bytes, 3, 0x22),
-      unmapGuest: (addr, bytes) => void space.munmap(addr, bytes),
-      constants: { linux: linuxConstants, errno: () => errno },
-      env: environmentOf(this.#options.envp),
-      stdio: this.#stdio,
-    });
-    hooks.attach(this.#process.interceptors);
-    this.#process.beforeEnd.add(() => hooks.close());
+  #observe(): void {
+    const { hooks } = startObservers(this.#machine, this.#process, this.#options, this.#stdio);
+    if (hooks === undefined) return;
     this.#hooks = hooks;
     const { changeCell, seenCell } = hooks;
     const plain = this.#syscall;
@@ -262,15 +242,4 @@ class Emulator {
   #complain(message: string): void {
     this.#machine.host.writeAll(this.#stdio[2], Buffer.from(`lunagate: ${message}\n`));
   }
-}
-
-/** `NAME=VALUE` strings as an object; of several with a name the first counts, as for getenv(3). */
-function environmentOf(envp: readonly Uint8Array[]): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const entry of envp) {
-    const text = Buffer.from(entry).toString();
-    const at = text.indexOf('=');
-    if (at > 0 && !Object.hasOwn(env, text.slice(0, at))) env[text.slice(0, at)] = text.slice(at + 1);
-  }
-  return env;
 }

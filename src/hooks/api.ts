@@ -5,11 +5,22 @@
 
 import { errno } from '../abi/errno.ts';
 import { GuestFault, type GuestMemory, type Host, type HostBuffer } from '../kernel/ports.ts';
+import type { Task } from '../kernel/task.ts';
+import { contextFields, guestFunctions } from './api-guest.ts';
 import type { GuestScratch } from './guest-scratch.ts';
 import { linuxErrno } from './lua-system.ts';
 import { type LuaFunction, type LuaState, type LuaVm, luaType } from './lua-vm.ts';
 import type { Reporter } from './report.ts';
 import type { RulesDirectory } from './rules-directory.ts';
+import { type LogLevel, logLevels } from './settings.ts';
+
+/** One argument of a system call, as far as rules need to know it. */
+export interface ArgumentType {
+  readonly name: string;
+  readonly kind: string;
+  /** How much of the register counts, and whether it has a sign. */
+  readonly width: 'i32' | 'u32' | 'i64';
+}
 
 /** Names and numbers of the guest's system calls. */
 export interface SyscallNames {
@@ -17,14 +28,27 @@ export interface SyscallNames {
   number(name: string): number | undefined;
   /** Every name of the guest's ABI. */
   names(): readonly string[];
+  arguments(name: string): readonly ArgumentType[] | undefined;
+}
+
+/** One level of the guest's call stack. */
+export interface StackFrame {
+  readonly pc: number;
+  readonly symbol: string | undefined;
+  /** Distance from the symbol, or from the start of the file where there is none. */
+  readonly offset: number;
+  readonly file: string | undefined;
 }
 
 export type ConstantTables = Readonly<Record<string, () => Readonly<Record<string, number | bigint>>>>;
 
-/** What the functions work on. `vm` and `memory` are those of the call being handled. */
+/** What the functions work on. `vm`, `task` and `memory` are those of the call being handled. */
 export interface ApiContext {
   readonly vm: LuaVm;
+  readonly task: Task;
   readonly memory: GuestMemory;
+  /** The guest's call stack, innermost first, at most `max` levels. */
+  backtrace(task: Task, max: number): readonly StackFrame[];
   readonly host: Host;
   readonly reporter: Reporter;
   readonly scratch: GuestScratch;
@@ -124,10 +148,18 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
   };
 
   const functions: Record<string, LuaFunction> = {
+    ...guestFunctions(context),
+
     c_log: (L) => {
       const { vm, reporter } = context();
-      vm.x.lua_settop(L, 1);
-      reporter.log(vm.showBytes(L, 1));
+      vm.x.lua_settop(L, 2);
+      let level: LogLevel = 'info';
+      // Anything else there is a further result of what was logged: c_log(text:gsub(…)).
+      if (vm.x.lua_type(L, 2) === luaType.string) {
+        const given = Buffer.from(vm.toBytes(L, 2)).toString('latin1') as LogLevel;
+        if (given !== 'none' && logLevels.includes(given)) level = given;
+      }
+      if (reporter.shows(level)) reporter.log(vm.showBytes(L, 1), level);
       return 0;
     },
 
@@ -300,7 +332,7 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
  * directories first and tells which script uses what; `os.clock`, error numbers and buffering are the host's.
  */
 export const prelude = `
-local searchRules, noteModule, linuxErrno, clock, countInFinalizer = ...
+local searchRules, noteModule, linuxErrno, clock, countInFinalizer, contextField, strict = ...
 local searchers = package.searchers
 searchers[4], searchers[3] = nil, nil
 table.insert(searchers, 2, searchRules)
@@ -344,4 +376,34 @@ function os.execute(command)
   return nil, 'Function not implemented', 38
 end
 io.stdout:setvbuf('line')
-`;
+ctx = setmetatable({}, {
+  __index = contextField,
+  __newindex = function() error('ctx cannot be changed', 2) end,
+  __pairs = function()
+    local values = {}
+    for _, name in ipairs { CONTEXT } do values[name] = contextField(nil, name) end
+    return next, values
+  end,
+})
+if strict then
+  local load, c_log, pack = load, c_log, table.pack
+  function print(...)
+    local words = pack(...)
+    for k = 1, words.n do words[k] = tostring(words[k]) end
+    c_log(table.concat(words, '\t'))
+  end
+  -- Bytecode is not checked by Lua: it could do anything.
+  _G.load = function(chunk, name, _, ...)
+    if select('#', ...) > 0 then return load(chunk, name, 't', (...)) end
+    return load(chunk, name, 't')
+  end
+  io, dofile, loadfile = nil, nil, nil
+  for _, name in ipairs { 'execute', 'exit', 'remove', 'rename', 'tmpname', 'setlocale' } do os[name] = nil end
+  for name in pairs(debug) do
+    if name ~= 'traceback' and name ~= 'getinfo' then debug[name] = nil end
+  end
+  package.loaded.io = nil
+  searchers[3] = nil
+  package.loadlib, package.searchpath, package.path, package.cpath = nil, nil, '', ''
+end
+`.replace('CONTEXT', contextFields.map((name) => `'${name}'`).join(', '));

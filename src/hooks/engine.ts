@@ -6,6 +6,7 @@
  * first call that has a script, and nothing here costs a call that has none.
  */
 
+import { errno } from '../abi/errno.ts';
 import {
   type Interceptor,
   type InterceptorSet,
@@ -15,16 +16,19 @@ import {
 } from '../kernel/interceptor.ts';
 import { GuestFault, type GuestMemory, type Host, SyscallFrame } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
-import { type ApiContext, type ConstantTables, hookFunctions, type SyscallNames } from './api.ts';
+import { type ApiContext, type ConstantTables, hookFunctions, type StackFrame, type SyscallNames } from './api.ts';
 import { block, WRONG_RESULT } from './glue.ts';
 import { GuestScratch, type MapGuest, type UnmapGuest } from './guest-scratch.ts';
 import { luaSystem } from './lua-system.ts';
 import { type LuaFailure, type LuaState, LuaVm, luaType } from './lua-vm.ts';
 import { Reporter } from './report.ts';
 import { writesRule } from './rule-writes.ts';
-import { type Changes, type RuleFile, RuleFileError, RulesDirectory } from './rules-directory.ts';
-import { Script } from './script.ts';
+import { readRulesToml } from './rules-toml.ts';
+import { type Changes, type ConfigurationFile, RuleFileError, RulesDirectory } from './rules-directory.ts';
+import type { Script } from './script.ts';
 import { describeResult, ScriptHost } from './script-host.ts';
+import { ScriptSet } from './script-set.ts';
+import { defaults, Settings } from './settings.ts';
 import { strangers } from './strangers.ts';
 
 export interface HookEngineOptions {
@@ -45,14 +49,17 @@ export interface HookEngineOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Host descriptors behind io.stdin, io.stdout and io.stderr; the last takes logs and reports. Default 0, 1, 2. */
   readonly stdio?: readonly [number, number, number];
-  /** Bytes the Lua state may hold. Default 256 MiB. */
+  /** What counts where no rules.toml says anything: bytes of the Lua state, and Lua instructions of a hook call. */
   readonly memoryLimit?: number;
-  /** Lua instructions one hook call may run, in steps of 100,000. Default 500 million (some seconds). */
   readonly instructionLimit?: number;
+  /** Scripts cannot reach the host, whatever rules.toml says. */
+  readonly strict?: boolean;
+  /** A call as error messages show it, decoded. */
+  readonly describe?: (memory: GuestMemory, frame: SyscallFrame) => string;
+  readonly backtrace?: (task: Task, max: number) => readonly StackFrame[];
 }
 
-const DEFAULT_MEMORY = 256 << 20;
-const DEFAULT_INSTRUCTIONS = 500_000_000;
+const SIGSYS = 31;
 /** Instructions between two looks at the budget. */
 const TICK = 100_000;
 /** Hook calls after which optimised code pays, and for how many calls its functions are compiled as they are met. */
@@ -93,8 +100,10 @@ export class HookEngine implements Interceptor {
   readonly #syscalls: SyscallNames;
   readonly #scratch: GuestScratch;
   readonly #context: ApiContext;
+  readonly #set: ScriptSet;
   /** By system call number: the script that owns it. */
-  readonly #scripts: (Script | undefined)[] = [];
+  readonly #scripts: readonly (Script | undefined)[];
+  #settings = new Settings([]);
   /** By number: names of the calls with which the guest itself may write a script. */
   readonly #writers: (string | undefined)[] = [];
   #registration: Registration | undefined;
@@ -107,13 +116,19 @@ export class HookEngine implements Interceptor {
 
   // The call being handled.
   #next: Next = () => 0n;
-  #memory: GuestMemory | undefined;
+  #task: Task | undefined;
+  #frame: SyscallFrame | undefined;
   #script: Script | undefined;
   #nr = -1;
   #ran = false;
   #ranResult = 0n;
   #scratchUsed = false;
   #calls = 0;
+  /** When the instruction counter first ran out in this hook call, and the time spent in c_do_syscall since. */
+  #since = 0;
+  #outside = 0;
+  /** --explain: note what each script does. */
+  #counting = false;
   /** Calls left during which V8 is set to optimise. */
   #optimising = 0;
   /** An exception thrown by an original call, on its way through Lua. */
@@ -127,19 +142,66 @@ export class HookEngine implements Interceptor {
     this.#directory = new RulesDirectory(options.host, options.directories, options.cwd ?? process.cwd());
     this.#scratch = new GuestScratch(options.mapGuest, options.unmapGuest);
     this.#context = this.#makeContext();
+    this.#set = new ScriptSet(this.#directory, options.syscalls);
+    this.#scripts = this.#set.byNumber;
+    this.#configureFirst();
     if (!options.quiet) {
       for (const directory of options.directories) this.#reporter.line(`Rules folder path: ${directory}`);
       this.#reporter.line('Lua environment initialized. Scripts will be loaded on demand.');
     }
     if (!this.#directory.watching) {
-      this.#reporter.line(
-        '[Lua Warning] inotify is not to be had (see fs.inotify.max_user_instances): edited scripts will not be noticed',
+      this.#reporter.warn(
+        'inotify is not to be had (see fs.inotify.max_user_instances): edited scripts will not be noticed',
       );
     }
     const files = this.#directory.scan();
-    this.#adopt(files, undefined);
-    for (const line of strangers(files.values(), this.#directory, this.#syscalls)) {
-      this.#reporter.line(`[Lua Warning] ${line}`);
+    this.#set.adopt(files, undefined, this.#settings);
+    for (const line of strangers(files.values(), this.#directory, this.#syscalls)) this.#reporter.warn(line);
+  }
+
+  /** At the start everything in rules.toml counts, and what is wrong there ends it. @throws RuleFileError. */
+  #configureFirst(): void {
+    const files = this.#directory.configurations();
+    const settings = this.#configure(files);
+    const layers = files.flatMap((file) => {
+      const { layers: list } = this.#parse(file);
+      return list.map((layer) => ({ ...layer, index: file.index, from: file.path }));
+    });
+    this.#directory.addLayers(layers);
+    let log = -1;
+    for (const file of files) {
+      const { logFile } = this.#parse(file);
+      if (logFile === undefined || log >= 0) continue;
+      log = this.#directory.openLog(file.index, logFile, file.path);
+    }
+    this.#reporter.configure(settings.logLevel, log);
+    this.#logFd = log;
+  }
+  #logFd = -1;
+
+  #configure(files: readonly ConfigurationFile[]): Settings {
+    const { memoryLimit, instructionLimit, strict } = this.#options;
+    const given = {
+      ...(memoryLimit === undefined ? {} : { memory: memoryLimit }),
+      ...(instructionLimit === undefined ? {} : { instructions: instructionLimit }),
+    };
+    const first = { ...(strict === true ? { strict } : {}), layers: [], scripts: new Map() };
+    this.#settings = new Settings([first, ...files.map((f) => this.#parse(f)), { ...given, layers: [], scripts: new Map() }]);
+    return this.#settings;
+  }
+
+  #parse({ text, path }: ConfigurationFile) {
+    return readRulesToml(text, path, this.#syscalls, this.#options.constants?.['linux'] ?? (() => ({})));
+  }
+
+  /** A rules.toml was edited: the new one counts if nothing is wrong with it. */
+  #configureAgain(): void {
+    try {
+      this.#configure(this.#directory.configurations());
+      this.#reporter.configure(this.#settings.logLevel, this.#logFd);
+    } catch (error) {
+      if (!(error instanceof RuleFileError)) throw error;
+      this.#reporter.failure('rules.toml', { message: error.message, traceback: '' }, 'what was read before stays in force');
     }
   }
 
@@ -148,12 +210,20 @@ export class HookEngine implements Interceptor {
     this.#registration = interceptors.add(this, interceptorOrder.hooks);
     for (const name of Object.keys(writesRule)) {
       const nr = this.#syscalls.number(name);
-      if (nr === undefined) continue;
-      this.#writers[nr] = name;
-      this.#registration.want(nr, true);
+      if (nr !== undefined) this.#writers[nr] = name;
     }
-    this.#scripts.forEach((script, nr) => script && this.#registration?.want(nr, true));
-    if (this.#exact) this.#registration.wantAll(true);
+    this.#register();
+  }
+
+  /** Ask for the calls that matter: all of them with an entry or finish script. */
+  #register(): void {
+    const registration = this.#registration;
+    if (registration === undefined) return;
+    const all = this.#exact || this.#set.entry !== undefined || this.#set.finish !== undefined;
+    registration.wantAll(all);
+    if (all) return;
+    this.#writers.forEach((name, nr) => name !== undefined && registration.want(nr, true));
+    this.#scripts.forEach((script, nr) => script !== undefined && registration.want(nr, true));
   }
 
   /**
@@ -180,7 +250,9 @@ export class HookEngine implements Interceptor {
   /** In a forked child: a watch of its own. The Lua state is a copy already. */
   afterFork(): void {
     this.#directory.watchAnew();
-    this.#adopt(this.#directory.scan(), undefined);
+    this.#reporter.forget();
+    for (const script of this.#set.all()) Object.assign(script.statistics, { calls: 0, originals: 0, errors: 0, milliseconds: 0 });
+    this.#adopt(undefined);
   }
 
   /** After execve: the Lua state is fresh, and so is the guest's memory. */
@@ -191,6 +263,7 @@ export class HookEngine implements Interceptor {
 
   /** Before the process ends: what scripts wrote with `io` reaches its files. */
   close(): void {
+    this.#reporter.summary();
     try {
       this.#lua?.vm.x.fflush(0);
     } catch {
@@ -207,31 +280,36 @@ export class HookEngine implements Interceptor {
       script = this.#scripts[nr];
     }
     if (this.#writers[nr] !== undefined && !this.#exact) this.#watchWriter(task.memory, frame);
-    if (script === undefined) return next(frame);
+    const { entry, finish } = this.#set;
+    const plain = entry === undefined && finish === undefined;
+    if (plain && script === undefined) return next(frame);
+    if (plain && script?.settings.when?.(task.memory, frame) === false) return next(frame);
 
     const outerNext = this.#next;
-    const outerMemory = this.#memory;
+    const outerTask = this.#task;
+    const outerFrame = this.#frame;
     const outerScript = this.#script;
     const outerNr = this.#nr;
     const outerRan = this.#ran;
     const outerResult = this.#ranResult;
     const outerScratch = this.#scratchUsed;
     this.#next = next;
-    this.#memory = task.memory;
+    this.#task = task;
+    this.#frame = frame;
     this.#script = script;
     this.#nr = nr;
     this.#ran = false;
     this.#depth++;
     try {
-      const hot = this.#depth === 1 && (++this.#calls === OPTIMISE_AFTER || this.#optimising > 0) && LuaVm.canOptimise;
-      const result = hot ? this.#optimise(script, frame) : this.#handle(script, frame);
+      if (!plain) return this.#around(entry, script, finish, task, frame, next);
+      const result = this.#decide(script as Script, frame);
       if (result !== undefined) return result;
-      if (this.#ran) return this.#ranResult;
     } finally {
       this.#depth--;
       if (this.#scratchUsed && this.#depth === 0) this.#scratch.release();
       this.#next = outerNext;
-      this.#memory = outerMemory;
+      this.#task = outerTask;
+      this.#frame = outerFrame;
       this.#script = outerScript;
       this.#nr = outerNr;
       this.#ran = outerRan;
@@ -239,6 +317,129 @@ export class HookEngine implements Interceptor {
       this.#scratchUsed = outerScratch;
     }
     return next(frame);
+  }
+
+  /** What the guest gets of a script that owns the call; undefined: the original is to be made. */
+  #decide(script: Script, frame: SyscallFrame): bigint | undefined {
+    if (this.#counting) return this.#counted(script, () => this.#attempt(script, frame));
+    return this.#attempt(script, frame);
+  }
+
+  #attempt(script: Script, frame: SyscallFrame): bigint | undefined {
+    this.#since = 0;
+    const hot = this.#depth === 1 && (++this.#calls === OPTIMISE_AFTER || this.#optimising > 0) && LuaVm.canOptimise;
+    const result = hot ? this.#optimise(script, frame) : this.#handle(script, frame);
+    return result ?? this.#afterFailure(script);
+  }
+
+  /** What a failed script leads to. */
+  #afterFailure(script: Script): bigint | undefined {
+    script.statistics.errors++;
+    switch (script.settings.onError) {
+      case 'deny':
+        return BigInt(-errno.EPERM);
+      case 'kill':
+        return this.#host.dieBySignal(SIGSYS);
+      default:
+        return this.#ran ? this.#ranResult : undefined;
+    }
+  }
+
+  #counted<T>(script: Script, run: () => T): T {
+    const { statistics } = script;
+    statistics.calls++;
+    const start = performance.now();
+    const outside = this.#outside;
+    this.#outside = 0;
+    try {
+      return run();
+    } finally {
+      statistics.milliseconds += performance.now() - start - this.#outside;
+      this.#outside = outside;
+    }
+  }
+
+  /** With entry.lua before and finish.lua after. */
+  #around(
+    entry: Script | undefined, script: Script | undefined, finish: Script | undefined, task: Task, frame: SyscallFrame, next: Next,
+  ): bigint {
+    const name = this.#syscalls.name(frame.nr);
+    const nr = BigInt(frame.nr);
+    const applies = (s: Script): boolean => s.settings.when?.(task.memory, frame) !== false;
+    let handled = false;
+    let result = 0n;
+    if (entry !== undefined && applies(entry)) {
+      const answer = this.#runAround(entry, [name, nr], frame);
+      if (typeof answer === 'bigint') {
+        handled = true;
+        result = answer;
+      } else if (this.#ran && answer === 'failed') {
+        handled = true;
+        result = this.#ranResult;
+      }
+    }
+    if (!handled) {
+      let decided: bigint | undefined;
+      if (script !== undefined && applies(script)) {
+        this.#script = script;
+        this.#ran = false;
+        decided = this.#decide(script, frame);
+        handled = true;
+      }
+      result = decided ?? next(frame);
+    }
+    if (finish !== undefined && applies(finish)) {
+      this.#ran = true;
+      this.#ranResult = result;
+      const answer = this.#runAround(finish, [name, nr, result, handled], frame);
+      if (typeof answer === 'bigint') return answer;
+    }
+    return result;
+  }
+
+  /**
+   * Run entry or finish. A result to use instead (entry's `true, ret`, or what on_error says), 'failed' where the
+   * failure changes nothing, undefined to go on.
+   */
+  #runAround(script: Script, leading: readonly (bigint | boolean | string | undefined)[], frame: SyscallFrame): bigint | 'failed' | undefined {
+    this.#script = script;
+    this.#since = 0;
+    const run = (): bigint | 'failed' | undefined => {
+      const answer = this.#callAround(script, leading, frame);
+      if (answer !== 'failed') return answer;
+      const instead = this.#afterFailure(script);
+      // What finish looks back on has been done: there is nothing left to deny.
+      return script.settings.onError === 'passthrough' || script.main === 'finish' ? 'failed' : instead;
+    };
+    return this.#counting ? this.#counted(script, run) : run();
+  }
+
+  #callAround(script: Script, leading: readonly (bigint | boolean | string | undefined)[], frame: SyscallFrame): bigint | 'failed' | undefined {
+    try {
+      if ((script.environment === 0 || script.stale) && !this.#prepare(script)) return 'failed';
+      const lua = this.#lua as ScriptHost;
+      const { vm } = lua;
+      const { L } = this.#lanes[this.#depth] ?? this.#openLane(vm);
+      const failure = lua.run(L, script.environment, script.main, leading, frame.i64);
+      if (failure !== undefined) {
+        this.#report(script, failure);
+        return 'failed';
+      }
+      if (script.main !== 'entry' || vm.x.lua_toboolean(L, -2) === 0) {
+        vm.x.lua_settop(L, 2);
+        return undefined;
+      }
+      const isInteger = vm.blockAt + block.isInteger;
+      const value = vm.x.lua_type(L, -1) === luaType.nil ? 0n : vm.x.lua_tointegerx(L, -1, isInteger);
+      const wrong = vm.x.lua_type(L, -1) !== luaType.nil && (vm.x.lua_type(L, -1) !== luaType.number || vm.words[block.isInteger >> 2] === 0);
+      const complaint = wrong ? describeResult(vm, L, 'entry') : '';
+      vm.x.lua_settop(L, 2);
+      if (!wrong) return value;
+      this.#report(script, { message: `${script.path}: ${complaint}`, traceback: '' });
+    } catch (error) {
+      this.#report(script, this.#recover(error));
+    }
+    return 'failed';
   }
 
   /** Hooks are called often: go over to optimised code. */
@@ -307,15 +508,19 @@ export class HookEngine implements Interceptor {
     // The call may run guest code: what that compiles is not this engine's business.
     const optimising = this.#optimising > 0;
     if (optimising) LuaVm.optimising(false);
+    const timed = this.#since !== 0 || this.#counting;
+    const start = timed ? performance.now() : 0;
     try {
       result = this.#next(frame);
     } catch (error) {
       this.#escaping = error;
       throw error;
     } finally {
+      if (timed) this.#outside += performance.now() - start;
       if (optimising) LuaVm.optimising(true);
     }
     longs[block.innerResult >> 3] = result;
+    if (this.#script !== undefined) this.#script.statistics.originals++;
     if (frame.nr === this.#nr) {
       this.#ran = true;
       this.#ranResult = result;
@@ -342,10 +547,17 @@ export class HookEngine implements Interceptor {
     const at = block.ticks >> 2;
     const ticks = (vm.words[at] as number) + 1;
     vm.words[at] = ticks;
-    const limit = this.#options.instructionLimit ?? DEFAULT_INSTRUCTIONS;
-    if (ticks * TICK < limit) return;
+    const { instructions, time } = this.#script?.settings ?? defaults;
+    const now = performance.now();
+    if (this.#since === 0) {
+      this.#since = now;
+      this.#outside = 0;
+    }
+    const slow = now - this.#since - this.#outside > time;
+    if (ticks * TICK < instructions && !slow) return;
     vm.words[at] = 0;
-    throw new Runaway(vm.trace(L, `more than ${limit.toLocaleString('en')} instructions in one hook call`));
+    const what = slow ? `${time / 1000} seconds` : `${instructions.toLocaleString('en')} instructions`;
+    throw new Runaway(vm.trace(L, `more than ${what} in one hook call`));
   }
 
   /**
@@ -381,7 +593,7 @@ export class HookEngine implements Interceptor {
       lua.vm.words[block.ticks >> 2] = 0;
       const modules = new Set(script.modules);
       script.modules.clear();
-      const loaded = lua.load(lane.L, source, `@${script.path}`);
+      const loaded = lua.load(lane.L, source, `@${script.path}`, script.main);
       if (typeof loaded === 'number') {
         if (script.environment !== 0) lua.release(script.environment);
         script.environment = loaded;
@@ -416,13 +628,21 @@ export class HookEngine implements Interceptor {
 
   /** Say what went wrong, and what becomes of the call. */
   #report(script: Script, failure: LuaFailure): void {
+    const { main, settings } = script;
+    const original =
+      settings.onError === 'kill' ? 'the guest is killed (on_error = "kill")'
+        : main === 'finish' ? 'the result stays as it was'
+          : settings.onError === 'deny' ? 'the guest gets EPERM (on_error = "deny")'
+            : this.#ran ? 'the original call had been made; its result is used'
+              : main === 'entry' ? 'the call goes on without it'
+                : 'the original call is made instead';
     const outcome =
-      script.failed !== undefined && script.environment !== 0
-        ? 'the version loaded before stays in use'
-        : this.#ran
-          ? 'the original call had been made; its result is used'
-          : 'the original call is made instead';
-    this.#reporter.failure(script.path, failure, outcome);
+      script.failed !== undefined && script.environment !== 0 ? 'the version loaded before stays in use' : original;
+    const task = this.#task;
+    const frame = this.#frame;
+    const { describe } = this.#options;
+    this.#reporter.failure(script.path, failure, outcome, () =>
+      describe === undefined || task === undefined || frame === undefined ? undefined : describe(task.memory, frame));
   }
 
   /** An exception came out of Lua. Makes Lua usable again; throws on what is not the script's. */
@@ -466,11 +686,11 @@ export class HookEngine implements Interceptor {
       argument: (L, i) => this.#argument(L, i),
       original: () => this.#original(),
       tick: (L) => this.#tick(L),
-      memoryLimit: this.#options.memoryLimit ?? DEFAULT_MEMORY,
+      memoryLimit: this.#settings.memory,
     });
     const lua = new ScriptHost(vm, TICK);
     this.#lua = lua;
-    lua.furnish();
+    lua.furnish(this.#settings.strict);
     return lua;
   }
 
@@ -485,8 +705,7 @@ export class HookEngine implements Interceptor {
   #discardLua(): void {
     this.#lua = undefined;
     this.#lanes.length = 0;
-    for (const script of this.#scripts) {
-      if (script === undefined) continue;
+    for (const script of this.#set.all()) {
       script.environment = 0;
       script.source = undefined;
       script.modules.clear();
@@ -510,53 +729,23 @@ export class HookEngine implements Interceptor {
 
   #refresh(): void {
     const changes = this.#directory.drain();
-    if (changes !== undefined) this.#adopt(this.#directory.scan(), changes);
+    if (changes === undefined) return;
+    if (changes.configuration) this.#configureAgain();
+    this.#adopt(changes);
   }
 
-  /** Make the set of scripts what the directories hold. `changes` undefined: all files are complete. */
-  #adopt(files: ReadonlyMap<string, RuleFile>, changes: Changes | undefined): void {
-    for (const file of files.values()) {
-      const nr = this.#syscalls.number(file.name);
-      if (nr === undefined) continue;
-      let script = this.#scripts[nr];
-      const settled = changes === undefined || changes.settled.has(file.name);
-      if (script === undefined) {
-        script = new Script(nr, file, this.#read(file));
-        script.settled = settled;
-        this.#scripts[nr] = script;
-        this.#registration?.want(nr, true);
-      } else if (changes?.names?.has(file.name) !== false || script.file.path !== file.path) {
-        // Not told by time stamps: two edits may come within one tick of the kernel's clock.
-        const text = this.#read(file);
-        const same = text instanceof Buffer && script.text instanceof Buffer && text.equals(script.text);
-        script.settled = settled || (same && script.settled);
-        script.stale = true;
-        if (!same) script.text = text;
-      }
-      script.file = file;
-    }
-    this.#scripts.forEach((script, nr) => {
-      if (script === undefined || files.has(script.file.name)) return;
+  /** Make the set of scripts what the directories hold. */
+  #adopt(changes: Changes | undefined): void {
+    for (const script of this.#set.adopt(this.#directory.scan(), changes, this.#settings)) {
       if (script.environment !== 0) this.#lua?.release(script.environment);
-      this.#scripts[nr] = undefined;
-      if (!this.#exact && this.#writers[nr] === undefined) this.#registration?.want(nr, false);
-    });
-    if (changes?.names !== undefined) this.#adoptModules(changes.names);
-  }
-
-  #read(file: RuleFile): Buffer | RuleFileError {
-    try {
-      return this.#directory.read(file);
-    } catch (error) {
-      if (error instanceof RuleFileError) return error;
-      throw error;
     }
+    this.#register();
+    if (changes?.names !== undefined) this.#adoptModules(changes.names);
   }
 
   /** Files changed that scripts may have loaded with `require`. */
   #adoptModules(names: ReadonlySet<string>): void {
-    for (const script of this.#scripts) {
-      if (script === undefined) continue;
+    for (const script of this.#set.all()) {
       const used = [...script.modules].filter((m) => names.has(m.slice(m.lastIndexOf('.') + 1)) || names.has('init'));
       for (const module of used) this.#lua?.forgetModule(module);
       // A script that failed may have missed just this module.
@@ -579,7 +768,7 @@ export class HookEngine implements Interceptor {
     };
     if (!writesRule[this.#writers[frame.nr] as string]?.(frame, isLua)) return;
     this.#exact = true;
-    this.#registration?.wantAll(true);
+    this.#register();
   }
 
   #makeContext(): ApiContext {
@@ -588,9 +777,13 @@ export class HookEngine implements Interceptor {
       get vm() {
         return (engine.#lua as ScriptHost).vm;
       },
-      get memory() {
-        return engine.#memory as GuestMemory;
+      get task() {
+        return engine.#task as Task;
       },
+      get memory() {
+        return (engine.#task as Task).memory;
+      },
+      backtrace: this.#options.backtrace ?? (() => []),
       get scratch() {
         engine.#scratchUsed = true;
         return engine.#scratch;

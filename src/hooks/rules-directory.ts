@@ -41,6 +41,15 @@ export interface Changes {
   readonly names: ReadonlySet<string> | undefined;
   /** Names whose writer closed them or that were moved into place: complete, not half-written. */
   readonly settled: ReadonlySet<string>;
+  /** A rules.toml was written, came or went. */
+  readonly configuration: boolean;
+}
+
+/** The text of a rules.toml and which of the directories given it is of. */
+export interface ConfigurationFile {
+  readonly text: string;
+  readonly path: string;
+  readonly index: number;
 }
 
 const AT_FDCWD = -100;
@@ -97,9 +106,14 @@ const STATX_AT = BUFFER;
 const PATH_AT = BUFFER + 256;
 const FIONREAD_AT = BUFFER + 256 + 4100;
 
+const CONFIGURATION = 'rules.toml';
+
 interface Layer {
   /** As given. */
   readonly label: string;
+  readonly priority: number;
+  /** Which of the directories given; undefined for those that a rules.toml adds. */
+  readonly index: number | undefined;
   readonly absolute: string;
   root: OpenDirectory | undefined;
   nested: OpenDirectory | undefined;
@@ -108,7 +122,7 @@ interface Layer {
 export class RulesDirectory {
   readonly #host: Host;
   readonly #buffer: HostBuffer;
-  readonly #layers: Layer[];
+  #layers: Layer[];
   /** The root directory of the start: paths mean the same after the guest has changed its own root. */
   readonly #rootFd: number;
   /** The queue of events read here. */
@@ -130,7 +144,7 @@ export class RulesDirectory {
     this.#host = host;
     this.#buffer = host.allocate(BUFFER + 8192);
     this.#rootFd = this.#call('openat', AT_FDCWD, this.#path('/'), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    this.#layers = directories.map((label) => {
+    this.#layers = directories.map((label, index) => {
       const absolute = pathBytes(label.startsWith('/') ? label : `${cwd}/${label}`);
       const root = this.#open(this.#rootFd, fromRoot(absolute), label);
       if (typeof root === 'number') {
@@ -138,9 +152,50 @@ export class RulesDirectory {
           `rules directory ${label}: ${reason(root)}; give --rules an existing, readable directory`,
         );
       }
-      return { label, absolute, root, nested: undefined };
+      return { label, priority: 0, index, absolute, root, nested: undefined };
     });
     this.watchAnew();
+  }
+
+  /** The rules.toml of each directory given, where there is one. @throws RuleFileError if one cannot be read. */
+  configurations(): ConfigurationFile[] {
+    const found: ConfigurationFile[] = [];
+    for (const { index, root } of this.#layers) {
+      if (index === undefined || root === undefined) continue;
+      const path = `${root.label}/${CONFIGURATION}`;
+      const result = this.#readAt(root.fd, CONFIGURATION);
+      if (typeof result !== 'string') found.push({ text: result.toString(), path, index });
+      else if (result !== reason(-errno.ENOENT)) throw new RuleFileError(`${path}: ${result}`);
+    }
+    return found.sort((a, b) => a.index - b.index);
+  }
+
+  /**
+   * Put in further directories, relative to the one at `index` of those given: those with a higher priority first,
+   * among equals the given ones, then these in their order.
+   * @throws RuleFileError naming the directory when one cannot be used.
+   */
+  addLayers(list: readonly { readonly index: number; readonly path: string; readonly priority: number; readonly from: string }[]): void {
+    for (const { index, path, priority, from } of list) {
+      const base = this.#layers.find((l) => l.index === index) as Layer;
+      const label = path.startsWith('/') ? path : `${base.label.replace(/(?<=.)\/+$/, '')}/${path}`;
+      const absolute = path.startsWith('/') ? pathBytes(path) : `${base.absolute}/${pathBytes(path)}`;
+      const root = this.#open(this.#rootFd, fromRoot(absolute), label);
+      if (typeof root === 'number') throw new RuleFileError(`${from}: layer ${path}: ${reason(root)}`);
+      this.#layers.push({ label, priority, index: undefined, absolute, root, nested: undefined });
+      this.#watchFd(root.fd, CONTENT_EVENTS);
+    }
+    this.#layers = this.#layers.toSorted((a, b) => b.priority - a.priority);
+  }
+
+  /** Open a log file for appending, relative to the directory at `index`. @throws RuleFileError. */
+  openLog(index: number, path: string, from: string): number {
+    const base = this.#layers.find((l) => l.index === index) as Layer;
+    const O_WRONLY_CREAT_APPEND_CLOEXEC = 0o2002101;
+    const dirfd = path.startsWith('/') ? AT_FDCWD : (base.root?.fd ?? AT_FDCWD);
+    const fd = this.#call('openat', dirfd, this.#path(pathBytes(path)), O_WRONLY_CREAT_APPEND_CLOEXEC, 0o666);
+    if (fd < 0) throw new RuleFileError(`${from}: log.file: ${path} cannot be written: ${reason(fd)}`);
+    return fd;
   }
 
   /** Whether changes are noticed: not where the user's inotify instances are used up. */
@@ -204,6 +259,7 @@ export class RulesDirectory {
     const settled = new Set<string>();
     let all = false;
     let any = false;
+    let configuration = false;
     for (;;) {
       const n = this.#call('read', this.#inotify, this.#buffer.address, BUFFER);
       if (n <= 0) break;
@@ -220,6 +276,10 @@ export class RulesDirectory {
         if (mask & inotify.IGNORED) this.#watched.delete(wd);
         if (mask & (inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.Q_OVERFLOW | inotify.IGNORED)) {
           all = true;
+        } else if (file === CONFIGURATION) {
+          // While it is being written it may be anything: only a finished one counts.
+          const finished = inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DELETE;
+          if ((mask & finished) !== 0) configuration = true;
         } else if (file.endsWith('.lua')) {
           const name = file.slice(0, -4);
           names.add(name);
@@ -239,8 +299,8 @@ export class RulesDirectory {
       this.#seen[0] = risen;
       this.#risenAt = 0;
     }
-    if (!all && names.size === 0) return undefined;
-    return { names: all ? undefined : names, settled };
+    if (!all && !configuration && names.size === 0) return undefined;
+    return { names: all ? undefined : names, settled, configuration: configuration || all };
   }
 
   /** All `.lua` files there are now, by name; of several with a name, the one that takes precedence. */

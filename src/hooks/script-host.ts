@@ -4,6 +4,7 @@
  */
 
 import { aliases, prelude } from './api.ts';
+import { block } from './glue.ts';
 import { type LuaFailure, type LuaState, type LuaVm, luaType, REGISTRY } from './lua-vm.ts';
 
 const LUA_MASKCOUNT = 8;
@@ -24,8 +25,8 @@ export class ScriptHost {
     this.#stackTop = vm.x.stackSave();
   }
 
-  /** Fill the fresh state. @throws Error when the engine's own Lua code fails. */
-  furnish(): void {
+  /** Fill the fresh state; `strict` leaves out what reaches the host. @throws Error when the engine's own Lua code fails. */
+  furnish(strict: boolean): void {
     const { vm } = this;
     const { x, L } = vm;
     for (const name of vm.functionNames()) {
@@ -53,15 +54,16 @@ export class ScriptHost {
     x.lua_getfield(L, -1, vm.name('loaded'));
     this.#loaded = x.luaL_ref(L, REGISTRY);
     x.lua_settop(L, 0);
-    const failure = vm.load(L, Buffer.from(prelude), '=lunagate', true) ?? this.#callPrelude();
+    const failure = vm.load(L, Buffer.from(prelude), '=lunagate', true) ?? this.#callPrelude(strict);
     if (failure !== undefined) throw new Error(`${failure.message}\n${failure.traceback}`);
   }
 
-  #callPrelude(): LuaFailure | undefined {
+  #callPrelude(strict: boolean): LuaFailure | undefined {
     const { vm } = this;
-    const names = ['searchRules', 'noteModule', 'linuxErrno', 'clock', 'countInFinalizer'];
+    const names = ['searchRules', 'noteModule', 'linuxErrno', 'clock', 'countInFinalizer', 'contextField'];
     for (const name of names) vm.pushFunction(vm.L, name);
-    return vm.call(vm.L, names.length, 0, 'handler');
+    vm.x.lua_pushboolean(vm.L, strict ? 1 : 0);
+    return vm.call(vm.L, names.length + 1, 0, 'handler');
   }
 
   /** A Lua thread fit for hook calls: the message handler and the name of the function at the bottom of its stack. */
@@ -76,10 +78,10 @@ export class ScriptHost {
   }
 
   /**
-   * Compile and run a script in an environment of its own.
+   * Compile and run a script in an environment of its own, where it must define the function `main`.
    * @returns the registry reference of that environment, or why there is none.
    */
-  load(L: LuaState, source: Uint8Array, chunk: string): number | LuaFailure {
+  load(L: LuaState, source: Uint8Array, chunk: string, main: string): number | LuaFailure {
     const { vm } = this;
     const { x } = vm;
     const failure = vm.load(L, source, chunk, true);
@@ -95,13 +97,36 @@ export class ScriptHost {
     const failed = vm.call(L, 0, 0, 'handler');
     if (failed === undefined) {
       x.lua_rawgeti(L, REGISTRY, BigInt(ref));
-      vm.pushText(L, 'do_syscall');
+      vm.pushText(L, main);
       const type = x.lua_rawget(L, -2);
       x.lua_settop(L, -3);
       if (type === luaType.function) return ref;
     }
     this.release(ref);
-    return failed ?? { message: `${chunk.slice(1)}: defines no global function do_syscall`, traceback: '' };
+    return failed ?? { message: `${chunk.slice(1)}: defines no global function ${main}`, traceback: '' };
+  }
+
+  /**
+   * Call a function of a script's other than do_syscall, with up to three leading values and the eight arguments.
+   * Leaves two results on L's stack, or takes the failure.
+   */
+  run(L: LuaState, environment: number, main: string, leading: readonly (bigint | boolean | string | undefined)[], args: BigInt64Array): LuaFailure | undefined {
+    const { vm } = this;
+    const { x } = vm;
+    vm.words[block.ticks >> 2] = 0;
+    x.lua_rawgeti(L, REGISTRY, BigInt(environment));
+    vm.pushText(L, main);
+    x.lua_rawget(L, -2);
+    x.lua_rotate(L, -2, 1);
+    x.lua_settop(L, -2);
+    for (const value of leading) {
+      if (typeof value === 'bigint') x.lua_pushinteger(L, value);
+      else if (typeof value === 'boolean') x.lua_pushboolean(L, value ? 1 : 0);
+      else if (typeof value === 'string') vm.pushText(L, value);
+      else x.lua_pushnil(L);
+    }
+    for (const arg of args) x.lua_pushinteger(L, arg);
+    return vm.call(L, leading.length + args.length, 2, 'handler');
   }
 
   release(ref: number): void {
@@ -144,17 +169,17 @@ export class ScriptHost {
   }
 }
 
-/** What do_syscall returned instead of an integer; the value is on the stack's top. */
-export function describeResult(vm: LuaVm, L: LuaState): string {
+/** What `main` returned instead of an integer; the value is on the stack's top. */
+export function describeResult(vm: LuaVm, L: LuaState, main = 'do_syscall'): string {
   const { x } = vm;
   const kind = x.lua_type(L, -1);
   if (kind === luaType.number)
-    return `do_syscall returned ${x.lua_tonumberx(L, -1, 0)}, which is not an integer of 64 bits`;
+    return `${main} returned ${x.lua_tonumberx(L, -1, 0)}, which is not an integer of 64 bits`;
   const name = {
     [luaType.boolean]: 'boolean',
     [luaType.string]: 'string',
     [luaType.table]: 'table',
     [luaType.function]: 'function',
   }[kind];
-  return `do_syscall returned a ${name ?? 'value of a strange type'}, not an integer (a result ≥ 0 or -errno)`;
+  return `${main} returned a ${name ?? 'value of a strange type'}, not an integer (a result ≥ 0 or -errno)`;
 }

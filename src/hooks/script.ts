@@ -4,9 +4,19 @@
 
 import type { LuaFailure } from './lua-vm.ts';
 import type { RuleFile, RuleFileError } from './rules-directory.ts';
+import type { ScriptSettings } from './settings.ts';
+
+/** What a script must define. */
+export type ScriptMain = 'do_syscall' | 'entry' | 'finish';
 
 export class Script {
+  /** The system call it owns; −1 for entry and finish. */
   readonly nr: number;
+  readonly main: ScriptMain;
+  /** What rules.toml says of it. */
+  settings: ScriptSettings;
+  /** For --explain. */
+  readonly statistics = { calls: 0, originals: 0, errors: 0, milliseconds: 0 };
   /** The file as the last scan saw it. */
   file: RuleFile;
   /** Registry reference of the loaded version's environment; 0: none is loaded. */
@@ -28,8 +38,10 @@ export class Script {
   /** Names it gave to `require`. */
   readonly modules = new Set<string>();
 
-  constructor(nr: number, file: RuleFile, text: Buffer | RuleFileError) {
+  constructor(nr: number, main: ScriptMain, file: RuleFile, text: Buffer | RuleFileError, settings: ScriptSettings) {
     this.nr = nr;
+    this.main = main;
+    this.settings = settings;
     this.file = file;
     this.text = text;
   }

@@ -274,7 +274,14 @@ describe('edits while the guest runs', () => {
     const path = rules({});
     const script = join(path, 'getpid.lua');
     const err = await asking(path, async (ask, pid) => {
+      // Word that a call without a script has got one comes by a thread of its own: soon, but not at once.
+      const until = async (answer: string): Promise<void> => {
+        for (let k = 0; k < 1000; k++) if ((await ask()) === answer) return;
+        assert.fail(`never ${answer}`);
+      };
       assert.equal(await ask(), `${pid}`);
+      writeFileSync(script, 'function do_syscall() return 0 end');
+      await until('0');
       for (let k = 1; k <= 20; k++) {
         writeFileSync(script, `function do_syscall() return ${k} end`);
         assert.equal(await ask(), `${k}`);
@@ -282,7 +289,7 @@ describe('edits while the guest runs', () => {
       rmSync(script);
       assert.equal(await ask(), `${pid}`);
       writeFileSync(script, 'function do_syscall() return 77 end');
-      assert.equal(await ask(), '77');
+      await until('77');
     });
     assert.equal(err, '');
   });
@@ -327,7 +334,7 @@ describe('broken scripts: the guest goes on, and no call is made twice', { concu
       assert.equal(readFileSync(file, 'latin1'), 'abc');
       assert.equal(r.status, 0);
       assert.match(r.stderr, report);
-      assert.equal(r.stderr.match(/\[Lua Error\]/g)?.length, 1, r.stderr);
+      assert.equal(r.stderr.match(/\[Lua Error\] (?!\d+ times)/g)?.length, 1, r.stderr);
     });
   test('a call a script makes twice is made twice', () => {
     const file = join(directory, 'append-twice');

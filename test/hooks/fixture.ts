@@ -6,6 +6,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { declaredSyscalls } from '../../src/hooks/declared.ts';
 import { createHookEngine, type HookEngine, type HookEngineOptions } from '../../src/hooks/engine.ts';
 import { createMachine, type Machine } from '../../src/host/machine.ts';
 import { InterceptorSet } from '../../src/kernel/interceptor.ts';
@@ -72,7 +73,7 @@ export class Fixture {
     this.engine = createHookEngine({
       directories: [this.directory],
       host,
-      syscalls: { name: (nr) => names.get(nr), number: (name) => numbers[name], names: () => Object.keys(numbers) },
+      syscalls: { name: (nr) => names.get(nr), number: (name) => numbers[name], names: () => Object.keys(numbers), arguments: declaredSyscalls.arguments },
       mapGuest: (bytes) => {
         const addr = nextMapping;
         nextMapping += bytes + PAGE;
