@@ -74,7 +74,7 @@ class Emulator {
       descriptors: this.#inherited.descriptors,
       rlimits: this.#inherited.rlimits,
     });
-    const isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: 2n };
+    const isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: BigInt(X86Cpu.hwcap2), minSignalStack: X86Cpu.minSignalStack };
     this.#programs = new Programs(machine, this.#process, isa, options);
     this.#process.launcher = this.#programs;
     this.#process.maker = new Processes(machine, this.#process, () => {

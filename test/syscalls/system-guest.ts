@@ -40,11 +40,20 @@ export class RegisterCpu extends FakeCpu {
     else this.registers.set(name, value);
     return true;
   }
-  fxsave(image: Uint8Array): void {
+  /** No XSAVE. */
+  readonly extendedState = 0;
+  readonly floatingSize = 512;
+  saveFloating(image: Uint8Array): void {
     image.set(this.fpu);
   }
-  fxrstor(image: Uint8Array): void {
+  restoreExtended(): boolean {
+    return false;
+  }
+  restoreLegacy(image: Uint8Array): void {
     this.fpu.set(image);
+  }
+  resetFloating(): void {
+    this.fpu.fill(0);
   }
 }
 

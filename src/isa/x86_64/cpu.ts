@@ -3,7 +3,7 @@ import type { GuestCpu, SyscallFrame } from '../../kernel/ports.ts';
 import { FIXED_FLAGS, GPR_NAMES, INITIAL, REST_FLAGS, RFLAGS, STATE, STATUS_FLAGS } from './cpu-state.ts';
 import { cpuModel } from './cpuid.ts';
 import { statusFlags } from './flags.ts';
-import { fxrstorState, fxsaveState } from './fx-state.ts';
+import { fxrstorState, FXSAVE_SIZE, fxsaveState, initialState, xrstorState, xsaveSize, xsaveState } from './fx-state.ts';
 
 /** 64-bit registers by name; everything else has a case of its own. */
 const WORDS = new Map<string, number>([...GPR_NAMES.map((name, k) => [name, STATE.gpr + 8 * k] as const), ['rip', STATE.rip], ['fs_base', STATE.fsBase], ['gs_base', STATE.gsBase]]);
@@ -19,6 +19,15 @@ export class X86Cpu implements GuestCpu {
   /** CPUID.1:EDX, for AT_HWCAP. */
   static get hwcap(): number {
     return cpuModel.hwcap;
+  }
+  /** AT_HWCAP2: bit 1 says that programs may use RDFSBASE and its like. */
+  static get hwcap2(): number {
+    return cpuModel.has('fsgsbase') ? 2 : 0;
+  }
+  /** AT_MINSIGSTKSZ: the state in a signal frame and what stands around it (measured of Linux 6.x: 932 bytes and a magic number). */
+  static get minSignalStack(): number {
+    const state = cpuModel.has('xsave') ? xsaveSize(cpuModel.xcr0) + 4 : FXSAVE_SIZE;
+    return Math.ceil((state + 932) / 16) * 16;
   }
   readonly registerNames: readonly string[] = [...GPR_NAMES, 'rip', 'eflags', ...SEGMENTS, 'fs_base', 'gs_base', 'mxcsr', 'fcw', 'fsw', 'ftw'];
   readonly #state: DataView;
@@ -156,12 +165,30 @@ export class X86Cpu implements GuestCpu {
     return (high ? STATE.ymmHigh : STATE.xmm) + 16 * n;
   }
 
-  /** The FXSAVE image, for signal frames. */
-  fxsave(image: Uint8Array): void {
-    fxsaveState(this.#state, image);
+  /** Components XSAVE covers, 0 without XSAVE; and the bytes its area, or else FXSAVE's, takes. */
+  get extendedState(): number {
+    return cpuModel.has('xsave') ? cpuModel.xcr0 : 0;
   }
-  fxrstor(image: Uint8Array): void {
+  get floatingSize(): number {
+    return this.extendedState === 0 ? FXSAVE_SIZE : xsaveSize(this.extendedState);
+  }
+  /** The XSAVE image, or without XSAVE the FXSAVE image: `floatingSize` bytes, for signal frames. */
+  saveFloating(image: Uint8Array): void {
+    if (this.extendedState === 0) fxsaveState(this.#state, image);
+    else xsaveState(this.#state, image, this.extendedState);
+  }
+  /** Load the components of `wanted` from an XSAVE image, the others become initial; false if the image is not valid. */
+  restoreExtended(image: Uint8Array, wanted: number): boolean {
+    return xrstorState(this.#state, image, this.extendedState, wanted);
+  }
+  /** Load an FXSAVE image; the upper halves of the vector registers become zero. */
+  restoreLegacy(image: Uint8Array): void {
+    initialState(this.#state);
     fxrstorState(this.#state, image);
+  }
+  /** x87, SSE and AVX as at the start. */
+  resetFloating(): void {
+    initialState(this.#state);
   }
 
   #word(at: number): number {

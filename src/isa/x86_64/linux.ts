@@ -1,14 +1,13 @@
 /** What Linux says about x86-64: how a program is started, and which signal each exception becomes. */
 import { TRAP } from './traps.ts';
 
-/** Facts for the ELF loader. `hwcap` (CPUID.1:EDX) comes from the CPU model in use. */
+/** Facts for the ELF loader. Those that depend on the CPU model (AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ) X86Cpu has. */
 export const loaderFacts = {
   machine: 62, // EM_X86_64
   is64: true,
   littleEndian: true,
   pageSize: 4096,
   platform: 'x86_64',
-  minSignalStack: 2048,
   execStackByDefault: false,
 } as const;
 

@@ -1,8 +1,12 @@
 /**
- * The x86-64 signal frame as the kernel writes it: return address, ucontext, siginfo, FXSAVE image; and the way
+ * The x86-64 signal frame as the kernel writes it: return address, ucontext, siginfo, XSAVE image; and the way
  * back in rt_sigreturn. Sources: the System V ABI's red zone, the kernel's asm/sigcontext.h and asm/ucontext.h.
  *
- *   rsp → pretcode (8) | ucontext (304) | siginfo (128) | … | fpstate (512, 64-aligned) | … | red zone (128)
+ *   rsp → pretcode (8) | ucontext (304) | siginfo (128) | … | fpstate (64-aligned) | … | red zone (128)
+ *
+ * fpstate is the FXSAVE image alone on a CPU without XSAVE; else the standard XSAVE area with struct _fpx_sw_bytes in
+ * its bytes 464–511 and a second magic number behind it. A handler may change it, the magic numbers included: without
+ * them only the FXSAVE part is loaded.
  */
 
 import { sa } from '../../abi/signals.ts';
@@ -13,10 +17,15 @@ import { FXSAVE_SIZE } from './fx-state.ts';
 
 /** What the frame needs of the x86-64 cpu beside its named registers. */
 export interface X86SignalCpu extends GuestCpu {
-  /** Write the 512 bytes FXSAVE64 would write. */
-  fxsave(image: Uint8Array): void;
-  /** Load them back as FXRSTOR64 does. */
-  fxrstor(image: Uint8Array): void;
+  /** Components XSAVE covers; 0: there is FXSAVE only. */
+  readonly extendedState: number;
+  /** Bytes `saveFloating` writes. */
+  readonly floatingSize: number;
+  saveFloating(image: Uint8Array): void;
+  /** False: the image is not valid, nothing is changed. */
+  restoreExtended(image: Uint8Array, wanted: number): boolean;
+  restoreLegacy(image: Uint8Array): void;
+  resetFloating(): void;
 }
 
 const RED_ZONE = 128;
@@ -26,8 +35,15 @@ const MCONTEXT = UCONTEXT + 40;
 const SIGMASK = MCONTEXT + 256;
 const SIGINFO = SIGMASK + 8;
 const FRAME_SIZE = SIGINFO + 128;
-/** UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS: the frame holds a right ss. */
+/** UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS: the frame holds a right ss; UC_FP_XSTATE: and an XSAVE area. */
 const UC_FLAGS = 6n;
+const UC_FP_XSTATE = 1n;
+/** struct _fpx_sw_bytes and the number behind the area. */
+const SOFTWARE = { magic1: 464, extendedSize: 468, features: 472, size: 480 } as const;
+const MAGIC1 = 0x46505853;
+const MAGIC2 = 0x46505845;
+/** The least area there is: FXSAVE image and header. */
+const XSAVE_MIN = 576;
 const SYSCALL_LENGTH = 2;
 
 /** General registers in the order of struct sigcontext_64. */
@@ -49,16 +65,25 @@ export const x86SignalFrames: SignalFrames = {
     // Without a restorer there is nowhere to return to: the kernel answers with SIGSEGV.
     if ((action.flags & sa.SA_RESTORER) === 0) throw new GuestFault(action.restorer);
     const top = delivery.stackTop ?? cpu.sp - RED_ZONE;
-    const fpstate = down(top - FXSAVE_SIZE, 64);
+    const extended = cpu.extendedState;
+    const image = new Uint8Array(cpu.floatingSize + (extended === 0 ? 0 : 4));
+    const fpstate = down(top - image.length, 64);
     const frame = down(fpstate - FRAME_SIZE, 16) - 8;
     if (frame < 0) throw new GuestFault(frame);
 
-    const image = new Uint8Array(FXSAVE_SIZE);
-    cpu.fxsave(image);
+    cpu.saveFloating(image);
+    if (extended !== 0) {
+      const area = new DataView(image.buffer);
+      area.setUint32(SOFTWARE.magic1, MAGIC1, true);
+      area.setUint32(SOFTWARE.extendedSize, image.length, true);
+      area.setBigUint64(SOFTWARE.features, BigInt(extended), true);
+      area.setUint32(SOFTWARE.size, cpu.floatingSize, true);
+      area.setUint32(cpu.floatingSize, MAGIC2, true);
+    }
     const bytes = new Uint8Array(FRAME_SIZE);
     const view = new DataView(bytes.buffer);
     view.setBigUint64(0, BigInt(action.restorer), true);
-    view.setBigUint64(UCONTEXT, UC_FLAGS, true);
+    view.setBigUint64(UCONTEXT, extended === 0 ? UC_FLAGS : UC_FLAGS | UC_FP_XSTATE, true);
     view.setBigUint64(STACK, BigInt(delivery.altstack.sp), true);
     view.setUint32(STACK + 8, delivery.altstack.flags >>> 0, true);
     view.setBigUint64(STACK + 16, BigInt(delivery.altstack.size), true);
@@ -79,6 +104,8 @@ export const x86SignalFrames: SignalFrames = {
     task.memory.write(fpstate, image);
     task.memory.write(frame, bytes);
 
+    // A handler starts with the floating-point state of a new program.
+    cpu.resetFloating();
     const flags = (cpu.getRegister('eflags') ?? 0x202n) & ~HANDLER_CLEARS;
     cpu.setRegister('eflags', flags);
     cpu.setRegister('rdi', BigInt(signal));
@@ -96,14 +123,14 @@ export const x86SignalFrames: SignalFrames = {
     const bytes = task.memory.read(frame, SIGINFO);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const fpstate = view.getBigUint64(FPSTATE, true);
-    const image = fpstate === 0n ? undefined : task.memory.read(Number(fpstate), FXSAVE_SIZE);
+    const restoreFloating = readFloating(task, cpu, Number(fpstate));
     registers.forEach((name, k) => {
       if (name !== 'rip') cpu.setRegister(name, view.getBigUint64(MCONTEXT + 8 * k, true));
     });
     cpu.pc = Number(view.getBigUint64(MCONTEXT + 8 * registers.indexOf('rip'), true));
     const kept = (cpu.getRegister('eflags') ?? 0x202n) & ~USER_FLAGS;
     cpu.setRegister('eflags', kept | (view.getBigUint64(EFLAGS, true) & USER_FLAGS));
-    if (image !== undefined) cpu.fxrstor(image);
+    restoreFloating();
     return {
       mask: view.getBigUint64(SIGMASK, true),
       altstack: {
@@ -119,6 +146,26 @@ export const x86SignalFrames: SignalFrames = {
     task.cpu.setRegister('rax', BigInt(nr));
   },
 };
+
+/** Reads the floating-point state at `fpstate`; what is returned loads it. Throws GuestFault where the kernel calls the frame bad. */
+function readFloating(task: Task, cpu: X86SignalCpu, fpstate: number): () => void {
+  if (fpstate === 0) return () => cpu.resetFloating();
+  const legacy = task.memory.read(fpstate, FXSAVE_SIZE);
+  const view = new DataView(legacy.buffer, legacy.byteOffset, FXSAVE_SIZE);
+  const size = view.getUint32(SOFTWARE.size, true);
+  const whole = cpu.extendedState !== 0 && view.getUint32(SOFTWARE.magic1, true) === MAGIC1 && size >= XSAVE_MIN && size <= cpu.floatingSize && size <= view.getUint32(SOFTWARE.extendedSize, true);
+  if (!whole || readWord(task, fpstate + size) !== MAGIC2) return () => cpu.restoreLegacy(legacy);
+  const area = new Uint8Array(cpu.floatingSize);
+  area.set(task.memory.read(fpstate, size));
+  const wanted = Number(view.getBigUint64(SOFTWARE.features, true) & BigInt(cpu.extendedState));
+  return () => {
+    if (!cpu.restoreExtended(area, wanted)) throw new GuestFault(fpstate);
+  };
+}
+function readWord(task: Task, address: number): number {
+  const bytes = task.memory.read(address, 4);
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+}
 
 function down(address: number, alignment: number): number {
   return Math.floor(address / alignment) * alignment;
