@@ -6,6 +6,7 @@
  * in its own order, and `setMask` lets the next one come.
  */
 
+import { readFileSync } from 'node:fs';
 import type { LinuxHost } from './linux-host.ts';
 import { otherThreads } from './other-threads.ts';
 import { BLOCK_ALL_BUT_FAULTS } from './stubs-x64.ts';
@@ -43,6 +44,16 @@ export interface MemoryFault {
   readonly code: number;
   readonly hostAddress: number;
   readonly count: number;
+}
+
+/** Whether a thread of this process has `signal` blocked. */
+function blocks(tid: number, signal: number): boolean {
+  try {
+    const mask = /^SigBlk:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/self/task/${tid}/status`, 'latin1'))?.[1];
+    return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+  } catch {
+    return true; // gone
+  }
 }
 
 export class HostSignals {
@@ -156,7 +167,10 @@ export class HostSignals {
     this.#action(MUTING_SIGNAL, host.share.stubs.mute, SA_SIGINFO | SA_RESTART | SA_RESTORER);
     const pid = host.syscall(host.nr['getpid']!);
     let sent = 0;
-    for (const tid of threads) if (host.syscall(host.nr['tgkill']!, pid, tid, MUTING_SIGNAL) === 0) sent++;
+    for (const tid of threads) {
+      // One that blocks it already (Node's inspector thread blocks everything) would never run the handler.
+      if (!blocks(tid, MUTING_SIGNAL) && host.syscall(host.nr['tgkill']!, pid, tid, MUTING_SIGNAL) === 0) sent++;
+    }
     // Until all have run it the disposition must stay. They only sleep, so that is a matter of microseconds.
     for (let k = 0; k < MUTING_TRIES && slot.getUint32(SLOT_MUTED, true) < sent; k++) host.syscall(host.nr['sched_yield']!);
   }
