@@ -26,6 +26,7 @@ import { Signals } from './kernel/signals.ts';
 import type { Task } from './kernel/task.ts';
 import { dispatch } from './syscalls/dispatch.ts';
 import { deleteTimers } from './syscalls/exec.ts';
+import { prctlAfterExec } from './syscalls/prctl.ts';
 import { spaceLimits } from './syscalls/scheduling.ts';
 import { syscallByNumber } from './syscalls/table.ts';
 
@@ -157,7 +158,8 @@ class Emulator {
     for (const fd of process.fds.removeCloexec()) host.syscall(host.nr['close'] as number, fd);
     deleteTimers(task);
     task.afterExec();
-    this.#jit.invalidateAll();
+    prctlAfterExec(process);
+    this.#jit.reset();
     this.#programs.enter(task, this.#cpu);
     this.#hooks?.afterExec();
   }

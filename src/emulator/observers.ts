@@ -23,7 +23,10 @@ export interface Observers {
 
 /** `stdio`: descriptors of our own behind 0, 1 and 2. @throws RuleFileError, LogFileError, InjectionError. */
 export function startObservers(
-  machine: Machine, process: Process, options: RunOptions, stdio: readonly [number, number, number],
+  machine: Machine,
+  process: Process,
+  options: RunOptions,
+  stdio: readonly [number, number, number],
 ): Observers {
   const { host } = machine;
   const hooks = options.rules.length > 0 ? startHooks(machine, process, options, stdio) : undefined;
@@ -35,7 +38,10 @@ export function startObservers(
 }
 
 function startHooks(
-  machine: Machine, process: Process, options: RunOptions, stdio: readonly [number, number, number],
+  machine: Machine,
+  process: Process,
+  options: RunOptions,
+  stdio: readonly [number, number, number],
 ): HookEngine {
   const { host, space } = machine;
   let backtracer: Backtracer | undefined;

@@ -170,12 +170,25 @@ export class Jit {
       for (let p = first; p <= last; p++) this.#dropPage(p);
     } else for (const p of [...this.#byPage.keys()]) if (p >= first && p <= last) this.#dropPage(p);
   }
-  /** Everything is forgotten (exec, a change of mode). */
+  /** Everything is forgotten (a change of mode). */
   invalidateAll(): void {
     this.#store?.invalidate(0, Number.MAX_SAFE_INTEGER);
     this.#store = undefined;
     for (const p of [...this.#byPage.keys()]) this.#dropPage(p);
   }
+  /** As new, for the next program of execve: no code of the old one is on the stack, so that nothing refers to it. */
+  reset(): void {
+    this.#store = undefined;
+    for (let slot = layout.FIRST_SLOT; slot < this.#nextSlot; slot++) this.#table.set(slot, this.#runtime.miss);
+    this.#nextSlot = layout.FIRST_SLOT;
+    this.#nextCounter = layout.COUNTERS;
+    this.#slots.clear();
+    this.#regions.clear();
+    this.#byPage.clear();
+    this.#byId.length = 0;
+    layout.clearJumpCache(this.#words);
+  }
+
   #dropPage(page: number): void {
     const regions = this.#byPage.get(page);
     if (regions === undefined) return;

@@ -29,6 +29,11 @@ function ownState(process: Process): OwnState {
   return state;
 }
 
+/** execve makes a process dumpable again. */
+export function prctlAfterExec(process: Process): void {
+  ownState(process).dumpable = 1;
+}
+
 /** Options whose arguments are plain numbers and whose effect may reach the engine. */
 const plain = new Set<number>([
   pr.PR_SET_PDEATHSIG, pr.PR_GET_KEEPCAPS, pr.PR_SET_KEEPCAPS, pr.PR_CAPBSET_READ, pr.PR_CAPBSET_DROP, pr.PR_GET_SECUREBITS,

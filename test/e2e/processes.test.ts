@@ -19,6 +19,9 @@ function same(name: string, command: readonly string[], input = ''): void {
   });
 }
 
+/** Executes itself anew as often as the first argument says. */
+const CHAIN = 'if [ $1 -gt 0 ]; then exec sh -c "$0" "$0" $(($1 - 1)); fi; echo end $$ | wc -w';
+
 /** A script of several lines for `shell -c`. */
 const script = (shell: string, text: string): string[] => [shell, '-c', text];
 
@@ -75,6 +78,7 @@ describe('shells', () => {
     ),
   );
   same('bash: fifty substitutions', script('bash', 'for ((k = 0; k < 50; k++)); do s+=$(echo $k); done; echo $s'));
+  same('a chain of 150 programs', ['sh', '-c', CHAIN, CHAIN, '150']);
   same('job control on a terminal', [
     'sh',
     '-c',
