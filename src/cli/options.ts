@@ -18,6 +18,14 @@ export interface RunOptions {
   readonly rules: readonly string[];
   /** --rules-strict: scripts cannot reach the host. */
   readonly rulesStrict: boolean;
+  /** --inject expressions, in order. */
+  readonly inject: readonly string[];
+  /** -P: paths that injections are limited to. */
+  readonly paths: readonly string[];
+  /** --audit: file for one JSON object a call. */
+  readonly audit: string | undefined;
+  /** --explain: at the end, what the rules did. */
+  readonly explain: boolean;
   /** -L: tried before the file system itself for absolute paths. */
   readonly sysroot: string | undefined;
   /** -s: bytes of stack; undefined: RLIMIT_STACK's. */
@@ -53,6 +61,10 @@ interface Draft {
   rules: string[];
   rulesFromEnvironment: string[];
   rulesStrict: boolean;
+  inject: string[];
+  paths: string[];
+  audit: string | undefined;
+  explain: boolean;
   sysroot: string | undefined;
   stackSize: number | undefined;
   strace: boolean;
@@ -92,6 +104,38 @@ const options: readonly Option[] = [
     help: 'scripts have no way to the host: no io, no os.execute, no bytecode, …',
     apply(draft) {
       draft.rulesStrict = true;
+    },
+  },
+  {
+    names: ['explain'],
+    help: 'at the end, tell what each script did, which never ran, and what came close',
+    apply(draft) {
+      draft.explain = true;
+    },
+  },
+  {
+    names: ['inject'],
+    value: 'SET:WHAT',
+    help: 'tamper with system calls as strace --inject does, such as write:error=ENOSPC:when=3+; may be given several times',
+    apply(draft, value, from) {
+      draft.inject.push(utf8(value, from));
+    },
+  },
+  {
+    names: ['P'],
+    value: 'PATH',
+    help: 'limit --inject to calls that have to do with PATH; may be given several times',
+    apply(draft, value) {
+      draft.paths.push(value);
+    },
+  },
+  {
+    names: ['audit'],
+    value: 'FILE',
+    help: 'write every system call to FILE as a line of JSON; %d in the name is the process id',
+    apply(draft, value, from) {
+      if (value === '') throw new UsageError(`${from} needs the name of a file, not an empty one`);
+      draft.audit = utf8(value, from);
     },
   },
   {
@@ -236,6 +280,10 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     rules: [],
     rulesFromEnvironment: [],
     rulesStrict: false,
+    inject: [],
+    paths: [],
+    audit: undefined,
+    explain: false,
     sysroot: undefined,
     stackSize: undefined,
     strace: false,
@@ -282,6 +330,10 @@ export function parseCommandLine({ args, env }: Invocation): Command {
       envp: draft.env.map(toBytes),
       rules: draft.rules.length > 0 ? draft.rules : draft.rulesFromEnvironment,
       rulesStrict: draft.rulesStrict,
+      inject: draft.inject,
+      paths: draft.paths,
+      audit: draft.audit,
+      explain: draft.explain,
       sysroot: draft.sysroot,
       stackSize: draft.stackSize,
       strace: draft.strace,

@@ -12,7 +12,10 @@ import { type ByteSource, bytesSource } from '../elf/source.ts';
 import type { Machine } from '../host/machine.ts';
 import { declaredSyscalls } from '../hooks/declared.ts';
 import { createHookEngine, type HookEngine } from '../hooks/engine.ts';
+import { Explain } from '../hooks/explain.ts';
+import { Injector, parseInjection } from '../hooks/inject.ts';
 import type { Process } from '../kernel/process.ts';
+import { Audit } from '../trace/audit.ts';
 import { describeCall } from '../trace/describe.ts';
 import { createStrace } from '../trace/strace.ts';
 
@@ -31,8 +34,25 @@ export function startObservers(
   const { host } = machine;
   const hooks = options.rules.length > 0 ? startHooks(machine, process, options, stdio) : undefined;
   const hooked = (nr: number): boolean => hooks?.owns(nr) ?? false;
+  const injections = options.inject.map(parseInjection);
+  const injector = injections.length > 0 ? new Injector(host, injections, options.paths) : undefined;
+  injector?.attach(process.interceptors);
+  if (options.audit !== undefined) new Audit({ host, file: options.audit, hooked }).attach(process.interceptors);
+  if (options.explain && hooks !== undefined) {
+    const explain = new Explain(host, stdio[2], hooks, declaredSyscalls);
+    explain.attach(process.interceptors);
+    hooks.forked.add(() => explain.forget());
+    process.beforeEnd.add((how) => {
+      if (how === 'exit') explain.report();
+    });
+  }
   if (options.strace) {
-    createStrace({ host, logFile: options.logFile, errorFd: stdio[2], hooked }).attach(process.interceptors);
+    const tampered = (): string | undefined => {
+      const { last } = injector ?? {};
+      if (injector !== undefined) injector.last = undefined;
+      return last;
+    };
+    createStrace({ host, logFile: options.logFile, errorFd: stdio[2], hooked, tampered }).attach(process.interceptors);
   }
   return { hooks };
 }

@@ -93,6 +93,8 @@ export function createHookEngine(options: HookEngineOptions): HookEngine {
 
 export class HookEngine implements Interceptor {
   readonly name = 'hooks';
+  /** Called in a forked child. */
+  readonly forked = new Set<() => void>();
   readonly #options: HookEngineOptions;
   readonly #host: Host;
   readonly #directory: RulesDirectory;
@@ -242,6 +244,15 @@ export class HookEngine implements Interceptor {
     return this.#scripts[nr] !== undefined;
   }
 
+  /** From now on note what each script does. */
+  count(): void {
+    this.#counting = true;
+  }
+
+  scripts(): Iterable<Script> {
+    return this.#set.all();
+  }
+
   /** Take notice of changed files. Without any it costs a memory read. */
   poll(): void {
     if (this.#directory.changed()) this.#refresh();
@@ -250,6 +261,7 @@ export class HookEngine implements Interceptor {
   /** In a forked child: a watch of its own. The Lua state is a copy already. */
   afterFork(): void {
     this.#directory.watchAnew();
+    for (const act of this.forked) act();
     this.#reporter.forget();
     for (const script of this.#set.all()) Object.assign(script.statistics, { calls: 0, originals: 0, errors: 0, milliseconds: 0 });
     this.#adopt(undefined);

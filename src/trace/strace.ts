@@ -29,6 +29,8 @@ export interface StraceOptions {
   readonly errorFd?: number;
   /** Whether a hook owns a number. Default: any other interceptor that wants to see it. */
   readonly hooked?: (nr: number) => boolean;
+  /** How the call just made was tampered with. */
+  readonly tampered?: () => string | undefined;
 }
 
 /** The log file cannot be opened. */
@@ -51,6 +53,7 @@ export class Strace implements Interceptor {
   readonly #host: Host;
   readonly #fd: number;
   #hooked: (nr: number) => boolean;
+  readonly #tampered: () => string | undefined;
   /** The first task seen; lines of others say whose they are, and all do once there is a second. */
   #firstTid = -1;
   #several = false;
@@ -59,6 +62,7 @@ export class Strace implements Interceptor {
     this.#host = options.host;
     this.#fd = options.logFile === undefined ? (options.errorFd ?? 2) : openLog(options.host, options.logFile);
     this.#hooked = options.hooked ?? ((): boolean => false);
+    this.#tampered = options.tampered ?? ((): undefined => undefined);
     this.#hookedGiven = options.hooked !== undefined;
   }
   readonly #hookedGiven: boolean;
@@ -107,7 +111,8 @@ export class Strace implements Interceptor {
   }
 
   #mark(nr: number): string {
-    return this.#hooked(nr) ? HOOKED : '';
+    const tampering = this.#tampered();
+    return tampering !== undefined ? ` (${tampering})` : this.#hooked(nr) ? HOOKED : '';
   }
 
   /** A signal is being delivered: `--- SIGINT {si_signo=SIGINT, …} ---`. `info` is the 128 bytes of siginfo_t. */
@@ -134,7 +139,8 @@ const unknown: Syscall = syscall({ name: 'unknown', nr: {}, args: {}, ret: hex, 
 const AT_FDCWD = -100;
 const O_WRONLY_CREAT_TRUNC_APPEND_CLOEXEC = 0o2003101;
 
-function openLog(host: Host, name: string): number {
+/** Open a log for appending. @throws LogFileError naming the option. */
+export function openLog(host: Host, name: string, option = '-D'): number {
   const pid = host.syscall(host.nr['getpid'] as number);
   const path = Buffer.from(`${name.replace('%d', String(pid))}\0`);
   const mark = host.scratch.mark();
@@ -149,7 +155,7 @@ function openLog(host: Host, name: string): number {
       0o666,
     );
     if (fd < 0)
-      throw new LogFileError(`-D ${name}: the log cannot be written there: ${errorText[-fd] ?? `error ${-fd}`}`);
+      throw new LogFileError(`${option} ${name}: the log cannot be written there: ${errorText[-fd] ?? `error ${-fd}`}`);
     return fd;
   } finally {
     host.scratch.release(mark);
