@@ -8,11 +8,11 @@ import { startupSnapshot } from 'node:v8';
 import { main, print } from '../src/cli/cli.ts';
 import { readInvocation } from '../src/cli/invocation.ts';
 import { syscallHelp } from '../src/cli/syscall-help.ts';
-import { cpuHelp, run } from '../src/emulator.ts';
+import { cpuHelp, rulesCommand, run } from '../src/emulator.ts';
 import { syscalls } from '../src/syscalls/table.ts';
 
 async function start(): Promise<void> {
-  const status = await main(readInvocation(), { run, syscallHelp: async () => syscallHelp(syscalls, 'x86_64'), cpuHelp: async () => cpuHelp(), print });
+  const status = await main(readInvocation(), { run, syscallHelp: async () => syscallHelp(syscalls, 'x86_64'), cpuHelp: async () => cpuHelp(), rules: async (args, say) => rulesCommand(args, say), print });
   process.exit(status);
 }
 

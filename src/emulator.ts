@@ -30,6 +30,8 @@ import { prctlAfterExec } from './syscalls/prctl.ts';
 import { spaceLimits } from './syscalls/scheduling.ts';
 import { syscallByNumber } from './syscalls/table.ts';
 
+export { rulesCommand } from './emulator/rules-command.ts';
+
 const SIGSEGV = 11;
 const PROT_WRITE = 2;
 const SEGV_MAPERR = 1;

@@ -14,6 +14,8 @@ export interface Services {
   run(options: RunOptions): Promise<number>;
   syscallHelp(): Promise<string>;
   cpuHelp(): Promise<string>;
+  /** `lunagate rules …`; the exit status. Absent where nothing but running is wanted. */
+  rules?(args: readonly string[], print: Services['print']): Promise<number>;
   print(descriptor: 1 | 2, text: string): void;
 }
 
@@ -35,6 +37,9 @@ export async function main(invocation: Invocation, services: Services): Promise<
     const text = { syscalls: services.syscallHelp, cpu: services.cpuHelp }[command.topic ?? ''];
     services.print(1, text === undefined ? helpText() : await text());
     return 0;
+  }
+  if (command.kind === 'rules') {
+    return services.rules === undefined ? WRONG_USE : services.rules(command.args, services.print);
   }
   try {
     const program = findProgram(command.program, invocation.env);

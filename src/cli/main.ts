@@ -13,6 +13,7 @@ const status = await main(readInvocation(), {
     return syscallHelp(syscalls, 'x86_64');
   },
   cpuHelp: async () => (await import('../emulator.ts')).cpuHelp(),
+  rules: async (args, say) => (await import('../emulator.ts')).rulesCommand(args, say),
   print,
 });
 process.exit(status);

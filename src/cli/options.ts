@@ -50,6 +50,8 @@ export class UsageError extends Error {
 export type Command =
   | { readonly kind: 'help'; readonly topic: string | undefined }
   | { readonly kind: 'version' }
+  /** `lunagate rules …`: a tool for who writes rules, with its arguments. */
+  | { readonly kind: 'rules'; readonly args: readonly string[] }
   /** `program` still to be searched for. */
   | { readonly kind: 'run'; readonly program: ByteString; readonly options: Omit<RunOptions, 'program'> };
 
@@ -296,10 +298,12 @@ export function parseCommandLine({ args, env }: Invocation): Command {
   applyEnvironment(draft, env);
 
   let at = 0;
+  let ended = false;
   for (; at < args.length; at++) {
     const arg = args[at] as ByteString;
     if (arg === '--') {
       at++;
+      ended = true;
       break;
     }
     if (arg[0] !== '-' || arg === '-') break;
@@ -319,6 +323,8 @@ export function parseCommandLine({ args, env }: Invocation): Command {
   }
   if (draft.cpu === 'help' || draft.cpu === '?') return { kind: 'help', topic: 'cpu' };
   const program = args[at];
+  // A program of this name is run as ./rules or behind --.
+  if (program === 'rules' && !ended) return { kind: 'rules', args: args.slice(at + 1).map(toText) };
   if (program === undefined) throw new UsageError('no program to run; usage: lunagate [options] program [arguments…]');
   if (program === '')
     throw new UsageError('the name of the program is empty; usage: lunagate [options] program [arguments…]');

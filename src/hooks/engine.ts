@@ -20,7 +20,7 @@ import { type ApiContext, type ConstantTables, hookFunctions, type StackFrame, t
 import { block, WRONG_RESULT } from './glue.ts';
 import { GuestScratch, type MapGuest, type UnmapGuest } from './guest-scratch.ts';
 import { luaSystem } from './lua-system.ts';
-import { type LuaFailure, type LuaState, LuaVm, luaType } from './lua-vm.ts';
+import { type LuaFailure, type LuaFunction, type LuaState, LuaVm, luaType } from './lua-vm.ts';
 import { Reporter } from './report.ts';
 import { writesRule } from './rule-writes.ts';
 import { readRulesToml } from './rules-toml.ts';
@@ -57,6 +57,8 @@ export interface HookEngineOptions {
   /** A call as error messages show it, decoded. */
   readonly describe?: (memory: GuestMemory, frame: SyscallFrame) => string;
   readonly backtrace?: (task: Task, max: number) => readonly StackFrame[];
+  /** Further functions: those whose names begin with `t_` become globals. */
+  readonly functions?: (context: () => ApiContext) => Record<string, LuaFunction>;
 }
 
 const SIGSYS = 31;
@@ -247,6 +249,37 @@ export class HookEngine implements Interceptor {
   /** From now on note what each script does. */
   count(): void {
     this.#counting = true;
+  }
+
+  /** Run Lua code that is no rule (a test of rules) on behalf of `task`. */
+  runChunk(task: Task, source: Uint8Array, chunk: string): LuaFailure | undefined {
+    this.#task = task;
+    const lua = this.#startLua();
+    const { L } = this.#lanes[0] ?? this.#openLane(lua.vm);
+    const failure = lua.vm.load(L, source, chunk, true);
+    if (failure !== undefined) return failure;
+    try {
+      lua.vm.words[block.ticks >> 2] = 0;
+      return lua.vm.call(L, 0, 0, 'handler');
+    } catch (error) {
+      return this.#recover(error);
+    }
+  }
+
+  /** A thread of the Lua state, for calls back into Lua. */
+  thread(): { L: LuaState; ref: number } {
+    const lua = this.#startLua();
+    return lua.newThread(lua.vm);
+  }
+
+  /** Every script starts afresh with its next call. */
+  restart(): void {
+    for (const script of this.#set.all()) {
+      if (script.environment !== 0) this.#lua?.release(script.environment);
+      script.environment = 0;
+      script.source = undefined;
+      script.failed = undefined;
+    }
   }
 
   scripts(): Iterable<Script> {
@@ -694,7 +727,7 @@ export class HookEngine implements Interceptor {
           stdio: this.#options.stdio ?? [0, 1, 2],
           exit: (status) => this.#exit(status),
         }),
-      functions: hookFunctions(() => this.#context),
+      functions: { ...hookFunctions(() => this.#context), ...this.#options.functions?.(() => this.#context) },
       argument: (L, i) => this.#argument(L, i),
       original: () => this.#original(),
       tick: (L) => this.#tick(L),

@@ -12,7 +12,7 @@ import { signo } from '../abi/signals.ts';
 import { type Interceptor, type InterceptorSet, interceptorOrder, type Next } from '../kernel/interceptor.ts';
 import { GuestFault, type Host, type SyscallFrame } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
-import { type Syscall, type SyscallClass } from '../syscalls/declare.ts';
+import type { Syscall, SyscallClass } from '../syscalls/declare.ts';
 import { readPath } from '../syscalls/paths.ts';
 import { syscallByName, syscallByNumber, syscallNumbers, syscalls } from '../syscalls/table.ts';
 import { absolutePath, descriptorPath } from './guest-paths.ts';

@@ -30,7 +30,7 @@ export class ScriptHost {
     const { vm } = this;
     const { x, L } = vm;
     for (const name of vm.functionNames()) {
-      if (!name.startsWith('c_')) continue;
+      if (!name.startsWith('c_') && !name.startsWith('t_')) continue;
       vm.pushFunction(L, name);
       x.lua_setglobal(L, vm.name(name));
     }

@@ -49,7 +49,9 @@ describe('--inject', () => {
   });
   test('poke changes what goes in and what came out', () => {
     assert.equal(append(3, '--inject', 'write:poke_enter=@arg2=58:when=2').file, 'aXc');
-    const r = run(['--inject', 'read:poke_exit=@arg2=4a:when=2'], ['dd', 'bs=3', 'count=1', 'status=none'], { input: 'abc' });
+    const file = join(directory, 'poked');
+    writeFileSync(file, 'abc');
+    const r = run(['--inject', 'read:poke_exit=@arg2=4a', '-P', file], ['cat', file]);
     assert.equal(r.stdout.toString(), 'Jbc', r.stderr);
   });
   test('signal', () => {
