@@ -319,7 +319,8 @@ export class HookEngine implements Interceptor {
   intercept(task: Task, frame: SyscallFrame, next: Next): bigint {
     const { nr } = frame;
     let script = this.#scripts[nr];
-    const look = this.#exact || (script !== undefined && (this.#directory.changed() || this.#directory.due()));
+    const wanted = script !== undefined || this.#set.entry !== undefined || this.#set.finish !== undefined;
+    const look = this.#exact || (wanted && (this.#directory.changed() || this.#directory.due()));
     if (look && this.#directory.changedExactly()) {
       this.#refresh();
       script = this.#scripts[nr];
