@@ -15,6 +15,7 @@ import { FS_BASE, GPR, GS_BASE, RSP, STATE, XMM, YMM_HIGH } from './cpu-state.ts
 import { Flags } from './flags.ts';
 import { BASE_RIP, type Insn } from './insn.ts';
 import { KIND, type Operand } from './operands.ts';
+import { FloatContext } from './simd/float-environment.ts';
 import { TRAP, type TrapCode } from './traps.ts';
 
 /** What i32 and i64 have in common: `x.n`. */
@@ -25,6 +26,8 @@ const STORE_SIZE: Readonly<Record<number, StoreName>> = { 8: 'i32.store8', 16: '
 
 export class Emitter {
   readonly flags = new Flags();
+  /** Mode of floating point, and the exceptions of the instruction; committed before its first write. */
+  readonly float = new FloatContext();
   ir!: Builder;
   ctx!: RegionContext;
   insn!: Insn;
@@ -40,6 +43,7 @@ export class Emitter {
     this.ctx = ctx;
     this.ir = ctx.ir;
     this.flags.begin(ctx.ir);
+    this.float.begin(ctx.ir);
   }
   /** Called by the frontend before the semantics of `insn`. */
   begin(insn: Insn): void {
@@ -210,8 +214,16 @@ export class Emitter {
       }
     }
   }
+  /**
+   * The exceptions this instruction's operations have raised go into MXCSR, an unmasked one traps. The writes below do
+   * it themselves; whatever else changes state before them calls it first.
+   */
+  commitFloat(): void {
+    this.float.commit((unmasked) => this.trapIf(unmasked, TRAP.simd));
+  }
   /** Write an integer operand. */
   write(o: Operand, v: Value): void {
+    this.commitFloat();
     const size = this.bits(o);
     if (o.kind === KIND.O || (this.insn.memory && (o.kind === KIND.E || o.kind === KIND.M))) {
       this.store(o, STORE_SIZE[size] as StoreName, v);
@@ -347,6 +359,7 @@ export class Emitter {
   }
   /** Set the low 128 bits; with a VEX encoding also clear the upper half. */
   setXmm(n: number, v: Value): void {
+    this.commitFloat();
     this.ir.set(XMM[n] as (typeof XMM)[number], v);
     if (this.vex) this.clearYmmHigh(n);
   }
@@ -388,6 +401,7 @@ export class Emitter {
     this.writeVectorUnaligned(o, v);
   }
   writeVectorUnaligned(o: Operand, v: Value): void {
+    this.commitFloat();
     if (!this.isMemory(o)) {
       this.setXmm(this.register(o), v);
       return;
@@ -412,6 +426,7 @@ export class Emitter {
   /** Write a 256-bit operand: both halves of a register, or 32 bytes of memory, all or (where a page is forbidden) none. */
   writeWide(o: Operand, low: Value, high: Value): void {
     const { ir } = this;
+    this.commitFloat();
     if (this.isMemory(o)) {
       this.probeWrite(o, 32);
       this.store(o, 'v128.store', low);
@@ -446,6 +461,7 @@ export class Emitter {
   /** Write an MMX operand: a register also gets sign and exponent all ones, as the processor does. */
   writeMmx(o: Operand, v: Value): void {
     const { ir } = this;
+    this.commitFloat();
     if (this.isMemory(o)) this.store(o, this.bits(o) === 32 ? 'i64.store32' : 'i64.store', v);
     else {
       const at = STATE.x87 + 16 * this.register(o);

@@ -17,6 +17,8 @@ import { CPUID, RANDOM, TIME_STAMP } from './instructions/system.ts';
 import { AES_ROUNDS } from './simd/aes.ts';
 import { CLMUL } from './simd/clmul.ts';
 import { FMA_HELPERS } from './simd/fma.ts';
+import { CONVERSION_HELPERS } from './simd/exact-convert.ts';
+import { VECTOR_HELPERS } from './simd/exact-vector.ts';
 import { SHA1_ROUNDS, SHA256_ROUNDS } from './simd/sha.ts';
 
 /** Decoders by what they decode: the default one is part of the start-up snapshot. */
@@ -38,7 +40,7 @@ export class X86Frontend implements Frontend<Insn> {
   readonly hotParams = HOT_PARAMS;
   readonly hotResults = HOT_RESULTS;
   readonly maxInstructionLength = 15;
-  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS];
+  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS, ...VECTOR_HELPERS, ...CONVERSION_HELPERS];
   readonly #decoder: Decoder;
   readonly #emitter = new Emitter();
   /** cc_op where a block ended, by block id; undefined or -1: not known. */
@@ -48,6 +50,14 @@ export class X86Frontend implements Frontend<Insn> {
   /** What `model` has is decoded; default: all that is declared. */
   constructor(model?: CpuModel) {
     this.#decoder = model === undefined ? new Decoder() : decoderOf(model);
+  }
+
+  /** Whether floating point is translated to follow MXCSR exactly (simd/float-environment.ts). */
+  get exactFloat(): boolean {
+    return this.#emitter.float.exact;
+  }
+  set exactFloat(exact: boolean) {
+    this.#emitter.float.exact = exact;
   }
 
   decode(bytes: Uint8Array, at: number, pc: number): Insn | undefined {

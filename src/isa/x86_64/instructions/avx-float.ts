@@ -2,7 +2,7 @@
 import type { Builder, Value } from '../../../ir/builder.ts';
 import { enc, instruction, type Semantics } from '../declare.ts';
 import { Ed, Ey, Gd, Gy, Hdq, Hpd, Hps, Hsd, Hss, Hx, Ib, Lx, Md, r, Upd, Ups, Uss, Vdq, Vpd, Vps, Vsd, Vss, Vx, w, Wdq, Wpd, Wps, Wq, Wsd, Wss, Wx } from '../operands.ts';
-import { doublesToDwords, floatsToDwords } from '../simd/convert.ts';
+import { demote, demotePair, doublesToDwords, dwordsToFloats, floatsToDwords, fromInteger, promote, promotePair } from '../simd/convert.ts';
 import * as fp from '../simd/float.ts';
 import * as int from '../simd/integer.ts';
 import { permuteDwordsWithin, permuteQwordsWithin } from '../simd/permute.ts';
@@ -22,8 +22,8 @@ const four = (name: string, opcode: string, ps: int.Binary, pd: int.Binary, ss: 
 for (const [name, opcode] of [['add', '58'], ['mul', '59'], ['sub', '5C'], ['div', '5E']] as const) {
   four(`v${name}`, opcode, fp.arithmetic('f32x4', name), fp.arithmetic('f64x2', name), fp.scalarArithmetic('f32x4', name), fp.scalarArithmetic('f64x2', name));
 }
-for (const [name, opcode, f] of [['vmin', '5D', fp.minimum], ['vmax', '5F', fp.maximum]] as const) {
-  four(name, opcode, f('f32x4'), f('f64x2'), fp.lowOf('f32x4', f('f32x4')), fp.lowOf('f64x2', f('f64x2')));
+for (const [name, opcode, f, low] of [['vmin', '5D', fp.minimum, fp.scalarMinimum], ['vmax', '5F', fp.maximum, fp.scalarMaximum]] as const) {
+  four(name, opcode, f('f32x4'), f('f64x2'), low('f32x4'), low('f64x2'));
 }
 instruction('vsqrtps', AVX, both(undefined, 'NP.0F.WIG 51 /r', w(Vps), r(Wps)), unary(fp.squareRoot('f32x4')));
 instruction('vsqrtpd', AVX, both(undefined, '66.0F.WIG 51 /r', w(Vpd), r(Wpd)), unary(fp.squareRoot('f64x2')));
@@ -45,14 +45,14 @@ for (const [name, opcode, ps, pd] of [['vhadd', '7C', fp.haddps, fp.haddpd], ['v
 // ---- comparison: 32 predicates ----
 
 const comparing = (shape: fp.Shape) => (ir: Builder, a: Value, b: Value, imm: number): Value => fp.compare(ir, shape, a, b, imm & 31);
-const comparingLow = (shape: fp.Shape) => (ir: Builder, a: Value, b: Value, imm: number): Value => fp.mergeLow(ir, a, fp.compare(ir, shape, a, b, imm & 31), shape);
+const comparingLow = (shape: fp.Shape) => (ir: Builder, a: Value, b: Value, imm: number): Value => fp.compareLow(ir, shape, a, b, imm & 31);
 instruction('vcmpps', AVX, both(undefined, 'NP.0F.WIG C2 /r ib', w(Vps), r(Hps), r(Wps), r(Ib)), binaryImm(comparing('f32x4')));
 instruction('vcmppd', AVX, both(undefined, '66.0F.WIG C2 /r ib', w(Vpd), r(Hpd), r(Wpd), r(Ib)), binaryImm(comparing('f64x2')));
 instruction('vcmpss', AVX, [enc('VEX.LIG.F3.0F.WIG C2 /r ib', w(Vss), r(Hss), r(Wss), r(Ib))], narrowImm(comparingLow('f32x4')));
 instruction('vcmpsd', AVX, [enc('VEX.LIG.F2.0F.WIG C2 /r ib', w(Vsd), r(Hsd), r(Wsd), r(Ib))], narrowImm(comparingLow('f64x2')));
 for (const [name, opcode] of [['vucomis', '2E'], ['vcomis', '2F']] as const) {
-  instruction(`${name}s`, { ...AVX, flags: 'oszapc' }, [enc(`VEX.LIG.NP.0F.WIG ${opcode} /r`, r(Vss), r(Wss))], (x, a, b) => x.flags.float(32, x.readF32(a), x.readF32(b)));
-  instruction(`${name}d`, { ...AVX, flags: 'oszapc' }, [enc(`VEX.LIG.66.0F.WIG ${opcode} /r`, r(Vsd), r(Wsd))], (x, a, b) => x.flags.float(64, x.readF64(a), x.readF64(b)));
+  instruction(`${name}s`, { ...AVX, flags: 'oszapc' }, [enc(`VEX.LIG.NP.0F.WIG ${opcode} /r`, r(Vss), r(Wss))], (x, a, b) => fp.compareScalars(x, 'f32x4', x.readF32(a), x.readF32(b), name === 'vcomis'));
+  instruction(`${name}d`, { ...AVX, flags: 'oszapc' }, [enc(`VEX.LIG.66.0F.WIG ${opcode} /r`, r(Vsd), r(Wsd))], (x, a, b) => fp.compareScalars(x, 'f64x2', x.readF64(a), x.readF64(b), name === 'vcomis'));
 }
 /** ZF: no lane negative in both; CF: none negative in the second operand only. */
 const testing = (shape: 'i32x4' | 'i64x2'): Semantics => (x, a, b) => {
@@ -124,12 +124,12 @@ const CURRENT: fp.Rounding = 4;
 const TRUNCATE: fp.Rounding = 3;
 instruction('vcvtsi2ss', AVX, [enc('VEX.LIG.F3.0F 2A /r', w(Vss), r(Hss), r(Ey))], (x, d, a, s) => {
   const { ir } = x;
-  const v = x.bits(s) === 64 ? ir.f32.convert_i64_s(x.read(s)) : ir.f32.convert_i32_s(x.read(s));
+  const v = fromInteger(ir, 'f32', x.bits(s) === 64 ? 64 : 32, x.read(s));
   x.writeVector(d, ir.f32x4.replace_lane(x.readVector(a), 0, v));
 });
 instruction('vcvtsi2sd', AVX, [enc('VEX.LIG.F2.0F 2A /r', w(Vsd), r(Hsd), r(Ey))], (x, d, a, s) => {
   const { ir } = x;
-  const v = x.bits(s) === 64 ? ir.f64.convert_i64_s(x.read(s)) : ir.f64.convert_i32_s(x.read(s));
+  const v = fromInteger(ir, 'f64', x.bits(s) === 64 ? 64 : 32, x.read(s));
   x.writeVector(d, ir.f64x2.replace_lane(x.readVector(a), 0, v));
 });
 instruction('vcvttss2si', AVX, [enc('VEX.LIG.F3.0F 2C /r', w(Gy), r(Wss))], fromFloat('f32', TRUNCATE));
@@ -137,11 +137,11 @@ instruction('vcvtss2si', AVX, [enc('VEX.LIG.F3.0F 2D /r', w(Gy), r(Wss))], fromF
 instruction('vcvttsd2si', AVX, [enc('VEX.LIG.F2.0F 2C /r', w(Gy), r(Wsd))], fromFloat('f64', TRUNCATE));
 instruction('vcvtsd2si', AVX, [enc('VEX.LIG.F2.0F 2D /r', w(Gy), r(Wsd))], fromFloat('f64', CURRENT));
 instruction('vcvtss2sd', AVX, [enc('VEX.LIG.F3.0F.WIG 5A /r', w(Vsd), r(Hsd), r(Wss))], (x, d, a, s) => {
-  const v = x.ir.f64.promote_f32(x.readF32(s));
+  const v = promote(x.ir, x.readF32(s));
   x.writeVector(d, x.ir.f64x2.replace_lane(x.readVector(a), 0, v));
 });
 instruction('vcvtsd2ss', AVX, [enc('VEX.LIG.F2.0F.WIG 5A /r', w(Vss), r(Hss), r(Wsd))], (x, d, a, s) => {
-  const v = x.ir.f32.demote_f64(x.readF64(s));
+  const v = demote(x.ir, x.readF64(s));
   x.writeVector(d, x.ir.f32x4.replace_lane(x.readVector(a), 0, v));
 });
 /** Two elements of the source become 128 bits each: the lower half of it, then the upper. */
@@ -157,11 +157,11 @@ const narrowing = (f: int.Unary): Semantics => (x, d, s) => {
   x.setXmm(x.register(d), high === undefined ? f(x.ir, low) : int.WIDE.punpcklqdq(x.ir, f(x.ir, low), f(x.ir, high)));
 };
 const widenRows = (fields: string): ReturnType<typeof both> => [enc(`VEX.128.${fields}`, w(Vx), r(Wq)), enc(`VEX.256.${fields}`, w(Vx), r(Wdq))];
-instruction('vcvtps2pd', AVX, widenRows('NP.0F.WIG 5A /r'), widening((ir, a) => ir.f64x2.promote_low_f32x4(a)));
+instruction('vcvtps2pd', AVX, widenRows('NP.0F.WIG 5A /r'), widening(promotePair));
 instruction('vcvtdq2pd', AVX, widenRows('F3.0F.WIG E6 /r'), widening((ir, a) => ir.f64x2.convert_low_i32x4_s(a)));
-instruction('vcvtpd2ps', AVX, both(undefined, '66.0F.WIG 5A /r', w(Vdq), r(Wpd)), narrowing((ir, a) => ir.f32x4.demote_f64x2_zero(a)));
+instruction('vcvtpd2ps', AVX, both(undefined, '66.0F.WIG 5A /r', w(Vdq), r(Wpd)), narrowing(demotePair));
 instruction('vcvttpd2dq', AVX, both(undefined, '66.0F.WIG E6 /r', w(Vdq), r(Wpd)), narrowing((ir, a) => doublesToDwords(ir, a, TRUNCATE)));
 instruction('vcvtpd2dq', AVX, both(undefined, 'F2.0F.WIG E6 /r', w(Vdq), r(Wpd)), narrowing((ir, a) => doublesToDwords(ir, a, CURRENT)));
-instruction('vcvtdq2ps', AVX, both(undefined, 'NP.0F.WIG 5B /r', w(Vps), r(Wx)), unary((ir, a) => ir.f32x4.convert_i32x4_s(a)));
+instruction('vcvtdq2ps', AVX, both(undefined, 'NP.0F.WIG 5B /r', w(Vps), r(Wx)), unary(dwordsToFloats));
 instruction('vcvtps2dq', AVX, both(undefined, '66.0F.WIG 5B /r', w(Vx), r(Wps)), unary((ir, a) => floatsToDwords(ir, a, CURRENT)));
 instruction('vcvttps2dq', AVX, both(undefined, 'F3.0F.WIG 5B /r', w(Vx), r(Wps)), unary((ir, a) => floatsToDwords(ir, a, TRUNCATE)));

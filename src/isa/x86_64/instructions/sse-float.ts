@@ -19,11 +19,11 @@ for (const [name, opcode] of [['add', '58'], ['mul', '59'], ['sub', '5C'], ['div
   instruction(`${name}ss`, SSE, [enc(`F3 0F ${opcode} /r`, rw(Vss), r(Wss))], binary(fp.scalarArithmetic('f32x4', name)));
   instruction(`${name}sd`, SSE2, [enc(`F2 0F ${opcode} /r`, rw(Vsd), r(Wsd))], binary(fp.scalarArithmetic('f64x2', name)));
 }
-for (const [name, opcode, f] of [['min', '5D', fp.minimum], ['max', '5F', fp.maximum]] as const) {
+for (const [name, opcode, f, low] of [['min', '5D', fp.minimum, fp.scalarMinimum], ['max', '5F', fp.maximum, fp.scalarMaximum]] as const) {
   instruction(`${name}ps`, SSE, [enc(`NP 0F ${opcode} /r`, rw(Vps), r(Wps))], binary(f('f32x4')));
   instruction(`${name}pd`, SSE2, [enc(`66 0F ${opcode} /r`, rw(Vpd), r(Wpd))], binary(f('f64x2')));
-  instruction(`${name}ss`, SSE, [enc(`F3 0F ${opcode} /r`, rw(Vss), r(Wss))], binary(fp.lowOf('f32x4', f('f32x4'))));
-  instruction(`${name}sd`, SSE2, [enc(`F2 0F ${opcode} /r`, rw(Vsd), r(Wsd))], binary(fp.lowOf('f64x2', f('f64x2'))));
+  instruction(`${name}ss`, SSE, [enc(`F3 0F ${opcode} /r`, rw(Vss), r(Wss))], binary(low('f32x4')));
+  instruction(`${name}sd`, SSE2, [enc(`F2 0F ${opcode} /r`, rw(Vsd), r(Wsd))], binary(low('f64x2')));
 }
 instruction('sqrtps', SSE, [enc('NP 0F 51 /r', w(Vps), r(Wps))], unary(fp.squareRoot('f32x4')));
 instruction('sqrtpd', SSE2, [enc('66 0F 51 /r', w(Vpd), r(Wpd))], unary(fp.squareRoot('f64x2')));
@@ -45,14 +45,14 @@ for (const [name, opcode, f] of [['and', '54', int.LANEWISE.pand], ['andn', '55'
 
 // the legacy forms look at the low three bits of the immediate only
 const comparing = (shape: fp.Shape) => (ir: Builder, a: Value, b: Value, imm: number): Value => fp.compare(ir, shape, a, b, imm & 7);
-const comparingLow = (shape: fp.Shape) => (ir: Builder, a: Value, b: Value, imm: number): Value => fp.mergeLow(ir, a, fp.compare(ir, shape, a, b, imm & 7), shape);
+const comparingLow = (shape: fp.Shape) => (ir: Builder, a: Value, b: Value, imm: number): Value => fp.compareLow(ir, shape, a, b, imm & 7);
 instruction('cmpps', SSE, [enc('NP 0F C2 /r ib', rw(Vps), r(Wps), r(Ib))], binaryImm(comparing('f32x4')));
 instruction('cmppd', SSE2, [enc('66 0F C2 /r ib', rw(Vpd), r(Wpd), r(Ib))], binaryImm(comparing('f64x2')));
 instruction('cmpss', SSE, [enc('F3 0F C2 /r ib', rw(Vss), r(Wss), r(Ib))], binaryImm(comparingLow('f32x4')));
 instruction('cmpsd', SSE2, [enc('F2 0F C2 /r ib', rw(Vsd), r(Wsd), r(Ib))], binaryImm(comparingLow('f64x2')));
 for (const [prefix, opcode] of [['u', '2E'], ['', '2F']] as const) {
-  instruction(`${prefix}comiss`, { ...SSE, flags: 'oszapc' }, [enc(`NP 0F ${opcode} /r`, r(Vss), r(Wss))], (x, a, b) => x.flags.float(32, x.readF32(a), x.readF32(b)));
-  instruction(`${prefix}comisd`, { ...SSE2, flags: 'oszapc' }, [enc(`66 0F ${opcode} /r`, r(Vsd), r(Wsd))], (x, a, b) => x.flags.float(64, x.readF64(a), x.readF64(b)));
+  instruction(`${prefix}comiss`, { ...SSE, flags: 'oszapc' }, [enc(`NP 0F ${opcode} /r`, r(Vss), r(Wss))], (x, a, b) => fp.compareScalars(x, 'f32x4', x.readF32(a), x.readF32(b), prefix === ''));
+  instruction(`${prefix}comisd`, { ...SSE2, flags: 'oszapc' }, [enc(`66 0F ${opcode} /r`, r(Vsd), r(Wsd))], (x, a, b) => fp.compareScalars(x, 'f64x2', x.readF64(a), x.readF64(b), prefix === ''));
 }
 
 // ---- shuffles ----

@@ -7,7 +7,9 @@
  */
 import type { Builder, Helper, Value } from '../../../ir/builder.ts';
 import { maddIsFused } from '../../../ir/relaxed.ts';
+import { exactMultiplyAdd } from './exact-vector.ts';
 import type { Shape } from './float.ts';
+import { exactContext } from './float-environment.ts';
 import { constants } from './integer.ts';
 
 /** What becomes of the product and the addend: x·y + z, x·y − z, −(x·y) + z, −(x·y) − z. */
@@ -198,6 +200,11 @@ function exact(ir: Builder, shape: Shape, x: Value, y: Value, z: Value, low: boo
 /** ±(x·y) ± z in every lane; `low`: only lane 0 of the result means anything. */
 export function multiplyAdd(ir: Builder, shape: Shape, x: Value, y: Value, z: Value, signs: FmaSigns, low = false): Value {
   const f = ir[shape];
+  const context = exactContext(ir);
+  if (context !== undefined) {
+    const turned = signs.subtract === 'none' ? ir.const128(new Uint8Array(16)) : signMask(ir, shape, signs.subtract);
+    return exactMultiplyAdd(context, ir, shape, x, y, z, turned, signs.negateProduct, low);
+  }
   const addend = signs.subtract === 'none' ? z : ir.v128.xor(z, signMask(ir, shape, signs.subtract));
   let r: Value;
   if (!maddIsFused()) r = exact(ir, shape, signs.negateProduct ? ir.v128.xor(x, signMask(ir, shape, 'all')) : x, y, addend, low);

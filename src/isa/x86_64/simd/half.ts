@@ -1,13 +1,17 @@
 /** Between f32 and the 16-bit format of F16C (1 sign, 5 exponent, 10 fraction bits), four lanes at a time. */
 import type { Builder, Value } from '../../../ir/builder.ts';
 import { constants, zero } from './integer.ts';
-import { ROUND_OPS, type Rounding, roundByControl } from './float.ts';
+import { exactToHalves, raiseForHalves } from './exact-convert.ts';
+import { fixedMode, ROUND_OPS, type Rounding, roundByControl } from './float.ts';
+import { exactContext } from './float-environment.ts';
 
 const { splat32, lanes } = constants;
 
 /** The four halves in the low 64 bits as f32. Signalling NaNs become quiet. */
 export function halvesToFloats(ir: Builder, v: Value): Value {
   const { i32x4, v128 } = ir;
+  const exact = exactContext(ir);
+  if (exact !== undefined) raiseForHalves(exact, ir, v);
   const half = i32x4.extend_low_i16x8_u(v);
   const magnitude = v128.and(half, splat32(ir, 0x7fff));
   const sign = i32x4.shl(v128.and(half, splat32(ir, 0x8000)), ir.const32(16));
@@ -26,6 +30,9 @@ export function halvesToFloats(ir: Builder, v: Value): Value {
 /** Four f32 as halves in the low 64 bits, zeros above, rounded as `mode` says. */
 export function floatsToHalves(ir: Builder, v: Value, mode: Rounding): Value {
   const { i32x4, f32x4, v128 } = ir;
+  const exact = exactContext(ir);
+  const fixed = fixedMode(mode);
+  if (exact !== undefined) return exactToHalves(exact, ir, v, fixed);
   const sign = v128.and(i32x4.shr_u(v, ir.const32(16)), splat32(ir, 0x8000));
   const magnitude = v128.and(v, splat32(ir, 0x7fffffff));
   const rounded = (op: (typeof ROUND_OPS)[number]): Value => {
@@ -42,7 +49,7 @@ export function floatsToHalves(ir: Builder, v: Value, mode: Rounding): Value {
     const tiny = i32x4.trunc_sat_f32x4_s(whole);
     return v128.bitselect(tiny, normal, i32x4.lt_u(magnitude, splat32(ir, 0x38800000)));
   };
-  const finite = mode === 4 ? roundByControl(ir, 'v128', rounded) : rounded(ROUND_OPS[mode]);
+  const finite = fixed === undefined ? roundByControl(ir, 'v128', rounded) : rounded(ROUND_OPS[fixed]);
   const nan = v128.or(v128.and(i32x4.shr_u(magnitude, ir.const32(13)), splat32(ir, 0x3ff)), splat32(ir, 0x7e00));
   const infinity = splat32(ir, 0x7f800000);
   let half = v128.bitselect(splat32(ir, 0x7c00), finite, i32x4.eq(magnitude, infinity));
