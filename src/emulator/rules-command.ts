@@ -9,7 +9,7 @@ import { newRule } from '../hooks/commands/new.ts';
 import { testRules } from '../hooks/commands/test.ts';
 import { declaredSyscalls } from '../hooks/declared.ts';
 import { nearestName } from '../hooks/near-name.ts';
-import type { Task } from '../kernel/task.ts';
+import { Process } from '../kernel/process.ts';
 import { syscallByName } from '../syscalls/table.ts';
 import { describeCall } from '../trace/describe.ts';
 
@@ -73,13 +73,13 @@ function testHost() {
   const { host, guestMemory, space } = createMachine({ pages: PAGES });
   const memory = (bytes: number): number => space.mmap(0, bytes, 3, 0x22);
   // No registers, no descriptors: what a test does not make up is not there.
-  const pid = process.pid;
-  const task = {
-    host, memory: guestMemory, tid: pid, comm: Buffer.from('test'),
-    fds: { has: () => false, special: () => undefined, host: () => -1 },
-    cpu: { registerNames: [], getRegister: () => undefined, setRegister: () => false, pc: 0 },
-    process: { pid, sysroot: '', image: { path: '/test', argv: [Buffer.from('test')] } },
-  } as unknown as Task;
+  const cpu = {
+    registerNames: [], getRegister: () => undefined, setRegister: () => false, pc: 0, sp: 0, tls: 0n,
+    loadSyscall: () => undefined, setSyscallResult: () => undefined,
+  };
+  const process = new Process(host, guestMemory, space, { descriptors: new Map() });
+  process.image = { ...process.image, path: '/test', argv: [Buffer.from('test')] };
+  const task = process.createTask(cpu);
   return {
     task,
     memory,

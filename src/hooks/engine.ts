@@ -255,14 +255,18 @@ export class HookEngine implements Interceptor {
   runChunk(task: Task, source: Uint8Array, chunk: string): LuaFailure | undefined {
     this.#task = task;
     const lua = this.#startLua();
-    const { L } = this.#lanes[0] ?? this.#openLane(lua.vm);
-    const failure = lua.vm.load(L, source, chunk, true);
-    if (failure !== undefined) return failure;
+    // As a level of its own: the hooks it calls are not the outermost.
+    this.#depth++;
     try {
+      const { L } = this.#lanes[this.#depth] ?? this.#openLane(lua.vm);
+      const failure = lua.vm.load(L, source, chunk, true);
+      if (failure !== undefined) return failure;
       lua.vm.words[block.ticks >> 2] = 0;
       return lua.vm.call(L, 0, 0, 'handler');
     } catch (error) {
       return this.#recover(error);
+    } finally {
+      this.#depth--;
     }
   }
 

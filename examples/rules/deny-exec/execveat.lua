@@ -1,0 +1,4 @@
+-- execveat.lua
+function do_syscall()
+    return -errno.EACCES
+end

@@ -1,0 +1,4 @@
+-- io_uring_setup.lua: not in this sandbox
+function do_syscall()
+    return -errno.EACCES
+end

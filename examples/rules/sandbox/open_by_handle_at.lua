@@ -1,0 +1,4 @@
+-- open_by_handle_at.lua: not in this sandbox
+function do_syscall()
+    return -errno.EACCES
+end

@@ -1,0 +1,4 @@
+-- socket.lua: not in this sandbox
+function do_syscall()
+    return -errno.EACCES
+end

@@ -1,0 +1,4 @@
+-- unlinkat.lua: not in this sandbox
+function do_syscall()
+    return -errno.EACCES
+end
