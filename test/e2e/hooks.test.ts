@@ -72,7 +72,8 @@ end
   });
 
   test('the quick test', async () => {
-    const child = spawn('./qemu-x86_64', ['--rules', 'test_rules', './test'], { cwd: home });
+    const [command = '', ...args] = './qemu-x86_64 --rules test_rules ./test'.split(' ');
+    const child = spawn(command, args, { cwd: home });
     let out = '';
     let err = '';
     child.stdout.on('data', (d: Buffer) => (out += d));
