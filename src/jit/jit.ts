@@ -7,6 +7,7 @@
  */
 import { Builder, type Helper, type HelperEnv } from '../ir/builder.ts';
 import type { Frontend } from '../ir/frontend.ts';
+import { CodeWriter, W } from '../wasm/code-writer.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { type CodeFile, CodeStore, type PackFiles } from './code-store.ts';
 import { HelperCompiler } from './helpers.ts';
@@ -49,6 +50,9 @@ const LIMIT = { baseline: 40, optimised: 4000 } as const;
 /** What one baseline module takes in beside the region asked for. */
 const BATCH = { regions: 4, instructions: 100 } as const;
 
+/** An indirect jump further than this many bytes leaves its function. */
+const NEAR = 65536;
+
 interface Region {
   readonly pc: number;
   readonly slot: number;
@@ -59,6 +63,8 @@ interface Region {
   readonly precise: boolean;
   /** Where its code begins in its module. */
   readonly codeOffset: number;
+  /** The jump targets it was built with, by site; undefined: without any. */
+  readonly jumps: ReadonlyMap<number, readonly number[]> | undefined;
   /** Made at the first fault in it. */
   sites: Lowered['sites'] | undefined;
 }
@@ -89,6 +95,8 @@ export class Jit {
   /** By region id, for naming the place of a fault. */
   readonly #byId: Region[] = [];
   readonly #byPage = new Map<number, Set<Region>>();
+  /** By guest pc of an indirect jump: where it went, as far as that is near. */
+  readonly #jumps = new Map<number, number[]>();
   readonly #ir: Builder;
   readonly #lowering = new Lowering();
   readonly #pcIndex: number;
@@ -131,6 +139,7 @@ export class Jit {
         state,
         table: this.#table,
         resolve: () => this.#resolve(),
+        resolveIndirect: () => this.#resolveIndirect(),
         spent: () => this.#spent(),
         poll: () => host.poll(),
       },
@@ -138,6 +147,7 @@ export class Jit {
     );
     for (let k = 0; k < 4096; k++) this.#table.set(k, this.#runtime.miss);
     this.#table.set(layout.SLOT_BUDGET, this.#runtime.budget);
+    this.#table.set(layout.SLOT_MISS_INDIRECT, this.#runtime.missIndirect);
     const words = this.#words;
     const at = this.#pcIndex;
     this.#fns = {
@@ -158,7 +168,11 @@ export class Jit {
   }
 
   get pc(): number {
-    return ((this.#words[this.#pcIndex] as number) >>> 0) + (this.#words[this.#pcIndex + 1] as number) * 4294967296;
+    return this.#number(this.#pcIndex);
+  }
+  /** The i64 at word `index` of state memory. */
+  #number(index: number): number {
+    return ((this.#words[index] as number) >>> 0) + (this.#words[index + 1] as number) * 4294967296;
   }
 
   /** Everything translated from [start, end) is forgotten; running code ends at its next exit. */
@@ -266,6 +280,18 @@ export class Jit {
     return slot;
   }
 
+  /** `missIndirect`: also learn where the jump goes. */
+  #resolveIndirect(): number {
+    const site = this.#number(layout.SITE >> 2);
+    const pc = this.pc;
+    if (Math.abs(pc - site) <= NEAR) {
+      const known = this.#jumps.get(site);
+      if (known === undefined) this.#jumps.set(site, [pc]);
+      else if (!known.includes(pc)) known.push(pc);
+    }
+    return this.#resolve();
+  }
+
   /** Packs have slots of their own for the pcs they go to: put the region at `pc` there too. */
   #spread(pc: number, slot: number): void {
     const store = this.#store;
@@ -322,6 +348,7 @@ export class Jit {
       counter: loaded.counterBase + 4 * index,
       precise: this.#storePrecise,
       codeOffset: (pack.codeAt[index] as number) + (pack.codeStart[index] as number),
+      jumps: undefined,
       sites: undefined,
     };
   }
@@ -401,6 +428,7 @@ export class Jit {
       this.#host.code,
       region.pc,
       region.optimised ? LIMIT.optimised : LIMIT.baseline,
+      region.optimised ? (site) => region.jumps?.get(site) ?? [] : undefined,
     );
     if (built === undefined) return [];
     // All indices take one byte, whatever they are.
@@ -415,7 +443,10 @@ export class Jit {
 
   /** Translate the region at `pc` in one of the tiers; false if nothing is executable there. */
   #translate(pc: number, optimised: boolean): boolean {
-    return optimised ? this.#translateOptimised(pc) : this.#translateBaseline(pc);
+    // Without a counter left to find it hot by, it is optimised at once.
+    return optimised || this.#nextCounter + 4 * BATCH.regions > layout.COUNTERS_END
+      ? this.#translateOptimised(pc)
+      : this.#translateBaseline(pc);
   }
 
   /** The region at `pc`, and some that it is likely to go on to, in one module of objects that may be kept. */
@@ -487,6 +518,7 @@ export class Jit {
         counter: counters[k] as number,
         precise,
         codeOffset,
+        jumps: undefined,
         sites: undefined,
       });
       const file = this.#store === undefined ? undefined : this.#host.codeFile(o.pc);
@@ -498,7 +530,13 @@ export class Jit {
 
   #translateOptimised(pc: number): boolean {
     const { precise } = this.#host;
-    const region = buildRegion(this.#ir, this.#frontend, this.#host.code, pc, LIMIT.optimised);
+    const jumps = new Map<number, readonly number[]>();
+    const region = buildRegion(this.#ir, this.#frontend, this.#host.code, pc, LIMIT.optimised, (site) => {
+      // What another optimised region has already is left there: regions share an interpreter's handlers out among them.
+      const targets = (this.#jumps.get(site) ?? []).filter((t) => this.#regions.get(t)?.optimised !== true);
+      jumps.set(site, targets);
+      return targets;
+    });
     if (region === undefined) return false;
     const m = new ModuleBuilder();
     importMemories(m, this.#guestPages);
@@ -515,10 +553,11 @@ export class Jit {
     };
     const lowered = this.#lowering.region(this.#ir, region.entry, imports, this.#options(true, -1, precise, false));
     const slot = this.#slotOf(pc);
-    m.func(frame, lowered.locals, lowered.body, { name: `r${this.#byId.length}`, slot });
+    const body = m.func(frame, lowered.locals, lowered.body, { name: `r${this.#byId.length}`, slot });
+    for (const entry of region.entries) m.func(frame, [], enterAt(entry, body), { slot: this.#slotOf(entry) });
     const { bytes, codeOffsets } = m.finish();
     instantiate(bytes, { g: { m: this.#memory, s: this.#state, t: this.#table }, r: this.#fns, h: helpers }, true);
-    this.#enter({
+    const made = {
       pc,
       slot,
       optimised: true,
@@ -526,8 +565,15 @@ export class Jit {
       counter: -1,
       precise,
       codeOffset: codeOffsets[0] as number,
+      jumps,
       sites: undefined,
-    });
+    };
+    this.#enter(made);
+    for (const entry of region.entries) {
+      const at = this.#slotOf(entry);
+      this.#enter({ ...made, pc: entry, slot: at });
+      this.#spread(entry, at);
+    }
     this.#count('optimised', 1, region.instructions, bytes.length);
     return true;
   }
@@ -550,10 +596,18 @@ export class Jit {
     }
   }
 
-  /** Room for `count` execution counters, set; −1 if it has run out. */
+  /**
+   * Room for `count` execution counters, set. Where it has run out, one counter is shared by all that come (such regions
+   * seldom get to be optimised), and several together get none: −1.
+   */
   #newCounters(count: number): number {
+    const shared = layout.COUNTERS_END - 4;
     const at = this.#nextCounter;
-    if (at + 4 * count > layout.COUNTERS_END) return -1;
+    if (at + 4 * count > shared) {
+      if (count !== 1) return -1;
+      this.#words[shared >> 2] = 0x7fffffff;
+      return shared;
+    }
     this.#nextCounter += 4 * count;
     this.#words.fill(layout.BASELINE_ENTRIES, at >> 2, (at >> 2) + count);
     return at;
@@ -567,4 +621,15 @@ export class Jit {
     this.#words[(entry >> 2) + 1] = Math.floor(pc / 4294967296);
     this.#words[(entry >> 2) + 2] = slot;
   }
+}
+
+/** A function of a region's type that enters the region `body` at `pc`. */
+function enterAt(pc: number, body: number): Uint8Array {
+  const w = new CodeWriter();
+  w.i32Const(0);
+  w.i64ConstOf(pc);
+  w.stateAccess(W.i64Store, layout.ENTRY);
+  for (let k = 0; k < FRAME_TYPE.params.length; k++) w.localGet(k);
+  w.returnCall(body);
+  return w.take();
 }

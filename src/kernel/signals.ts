@@ -129,8 +129,13 @@ export class Signals {
   readonly #tasks = new Map<Task, TaskSignals>();
   /** Something beside the host queue asks for deliverPending: a changed mask, a signal raised here. */
   #attention = false;
-  /** Called when the first handler for a synchronous fault appears or the last one goes. */
+  /**
+   * Called when the first handler for a synchronous fault appears, and when exec or a cleared fork drops them. Not when
+   * the guest takes its handlers away: one that sets them around each evaluation would have all code translated anew.
+   */
   onFaultHandlers: ((wanted: boolean) => void) | undefined;
+  /** What it was told last. */
+  #faultsTold = false;
 
   constructor(
     process: Process,
@@ -170,7 +175,7 @@ export class Signals {
     }
     const state = this.of(task);
     state.altstack = { sp: 0, size: 0, flags: state.altstack.flags };
-    this.onFaultHandlers?.(false);
+    this.#tellFaults(false);
   }
 
   /**
@@ -190,7 +195,7 @@ export class Signals {
         this.#store(signal, { handler: SIG_DFL, flags: 0, restorer: 0, mask: 0n });
         this.#setHost(signal);
       }
-      this.onFaultHandlers?.(false);
+      this.#tellFaults(false);
     }
     // A signal that came to the parent just before has left everything blocked.
     state.hostMask = -1n;
@@ -231,17 +236,21 @@ export class Signals {
   /** rt_sigaction's effect. 0 or −errno. */
   setAction(signal: number, action: SigAction): number {
     if (signal < 1 || signal > NSIG || (sigbit(signal) & UNBLOCKABLE) !== 0n) return -errno.EINVAL;
-    const wanted = this.handlesFaults;
     this.#store(signal, { ...action, mask: action.mask & ~UNBLOCKABLE & ALL });
     this.#setHost(signal);
     if (this.#ignores(signal)) for (const state of this.#tasks.values()) discard(state, signal);
-    if (wanted !== this.handlesFaults) this.onFaultHandlers?.(!wanted);
+    if (!this.#faultsTold && this.handlesFaults) this.#tellFaults(true);
     return 0;
   }
 
   /** Has the guest a handler for any signal? Only then can a signal slip in before a blocking call. */
   get catches(): boolean {
     return this.#actions[0] !== 0n;
+  }
+
+  #tellFaults(wanted: boolean): void {
+    this.#faultsTold = wanted;
+    this.onFaultHandlers?.(wanted);
   }
 
   /** Has the guest a handler for a fault its own instructions can raise? Then its code must be translated precisely. */
