@@ -22,9 +22,17 @@ const LIMIT = 1 << 30;
 /** Set by the build to a hash of the sources; without it (running from source) there is no telling engines apart. */
 declare const LUNAGATE_BUILD_ID: string | undefined;
 
+function root(): string {
+  const { dev, ino } = statSync('/');
+  return `${dev}:${ino}`;
+}
+
 export class PackDirectory {
   readonly engine: string;
   readonly #path: string;
+
+  /** Device and inode of the root directory: after a chroot of the guest's the path would mean another place. */
+  readonly #root = root();
 
   private constructor(path: string, engine: string) {
     this.#path = path;
@@ -47,6 +55,7 @@ export class PackDirectory {
   load(name: string): Uint8Array<ArrayBuffer> | undefined {
     let fd = -1;
     try {
+      if (root() !== this.#root) return undefined;
       fd = openSync(join(this.#path, name), 'r');
       const { size, uid } = fstatSync(fd);
       // Code for this process to run comes from nobody else.
@@ -67,8 +76,12 @@ export class PackDirectory {
   }
 
   save(name: string, bytes: Uint8Array): void {
-    // Not the pid: a forked process would have its parent's.
-    const aside = join(this.#path, `${name}.${Math.random().toString(36).slice(2)}`);
+    if (root() !== this.#root) return;
+    // Not the pid nor chance alone: a forked process has its parent's of both.
+    const aside = join(
+      this.#path,
+      `${name}.${process.hrtime.bigint().toString(36)}${Math.random().toString(36).slice(2)}`,
+    );
     let fd = -1;
     try {
       this.#make();

@@ -57,7 +57,8 @@ export type Terminator =
   | { readonly kind: 'switch'; readonly index: Value; readonly targets: readonly Block[]; readonly otherwise: Block }
   /** To guest code outside the region. */
   | { readonly kind: 'jump'; readonly pc: number }
-  | { readonly kind: 'jumpIndirect'; readonly pc: Value }
+  /** `spent`: have somebody look whether anything is pending on the way. */
+  | { readonly kind: 'jumpIndirect'; readonly pc: Value; readonly spent?: boolean }
   /** The frontend has stored the return address where the ISA keeps it; control comes back at `next`. */
   | { readonly kind: 'call'; readonly pc: number; readonly returnPc: number; readonly next: Block }
   | { readonly kind: 'callIndirect'; readonly pc: Value; readonly returnPc: number; readonly next: Block }
@@ -173,6 +174,13 @@ export class Builder implements Numeric {
     block.end = this.count;
     block.term = term;
     this.#block = undefined;
+  }
+  /** Take back the terminator of the block ended last, to go on with it. */
+  reopen(block: Block): void {
+    if (this.#block !== undefined || block.end !== this.count)
+      throw new Error(`block ${block.id} cannot be gone on with`);
+    block.term = undefined;
+    this.#block = block;
   }
   goto(to: Block): void {
     this.end({ kind: 'goto', to });

@@ -596,18 +596,10 @@ export class Jit {
     }
   }
 
-  /**
-   * Room for `count` execution counters, set. Where it has run out, one counter is shared by all that come (such regions
-   * seldom get to be optimised), and several together get none: −1.
-   */
+  /** Room for `count` execution counters, set; −1 if it has run out. */
   #newCounters(count: number): number {
-    const shared = layout.COUNTERS_END - 4;
     const at = this.#nextCounter;
-    if (at + 4 * count > shared) {
-      if (count !== 1) return -1;
-      this.#words[shared >> 2] = 0x7fffffff;
-      return shared;
-    }
+    if (at + 4 * count > layout.COUNTERS_END) return -1;
     this.#nextCounter += 4 * count;
     this.#words.fill(layout.BASELINE_ENTRIES, at >> 2, (at >> 2) + count);
     return at;

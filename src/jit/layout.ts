@@ -7,6 +7,10 @@
 export const STATE_PAGES = 16;
 /** i32: non-zero when a signal or a stop request waits; written by the host's signal handler too. */
 export const PENDING = 0x1000;
+/** i64: guest pc to go to inside a region of several entries; 0: its first. */
+export const ENTRY = 0x1008;
+/** i64: guest pc of the indirect jump under way. */
+export const SITE = 0x1010;
 /** Guest calls that may nest as wasm calls before one unwinds to the dispatcher. */
 export const DEPTH_LIMIT = 1500;
 /** Direct-mapped cache from guest pc to table slot: entries of { pc i64, slot i32, unused i32 }. */
@@ -30,5 +34,6 @@ export const OPTIMISED_BUDGET = 100_000;
 /** Table slots. `miss`: translate state.pc and go there. `budget`: a loop or entry budget is spent at state.pc. */
 export const SLOT_MISS = 0;
 export const SLOT_BUDGET = 1;
-export const FIRST_SLOT = 2;
-export const TABLE_SIZE = 1 << 20;
+/** As `miss`, from the indirect jump whose guest pc is in SITE. */
+export const SLOT_MISS_INDIRECT = 2;
+export const FIRST_SLOT = 3;

@@ -345,7 +345,17 @@ export class Lowering extends ValueLowering {
       case 'jumpIndirect': {
         const pc = this.#pcLocal(t.pc);
         this.storeStale(i, o.hotParams);
-        this.#tailCall(() => this.#lookup(pc));
+        if (t.spent === true) {
+          w.i32Const(0);
+          w.localGet(pc);
+          w.stateAccess(W.i64Store, o.pcOffset);
+          this.#tailCall(() => w.i32Const(layout.SLOT_BUDGET));
+        } else {
+          w.i32Const(0);
+          w.i64ConstOf(this.pc);
+          w.stateAccess(W.i64Store, layout.SITE);
+          this.#tailCall(() => this.#lookup(pc, layout.SLOT_MISS_INDIRECT));
+        }
         this.give('i64', pc);
         return;
       }
@@ -387,7 +397,7 @@ export class Lowering extends ValueLowering {
         }
         if (t.kind === 'call') {
           this.slot(t.pc);
-        } else this.#lookup(pc);
+        } else this.#lookup(pc, layout.SLOT_MISS);
         if (pc >= 0) this.give('i64', pc);
         w.callIndirect(this.imports.regionType);
         for (const v of [...o.hotResults].reverse()) {
@@ -522,8 +532,8 @@ export class Lowering extends ValueLowering {
     return local;
   }
 
-  /** Push the slot for the pc in `local` through the jump cache; on a miss SLOT_MISS, state.pc being set. */
-  #lookup(local: number): void {
+  /** Push the slot for the pc in `local` through the jump cache; on a miss `miss`, state.pc being set. */
+  #lookup(local: number, miss: number): void {
     const w = this.w;
     const o = this.options as RegionOptions;
     const entry = this.take('i32');
@@ -544,7 +554,7 @@ export class Lowering extends ValueLowering {
     w.localSet(entry);
     w.localGet(entry);
     w.stateAccess(W.i32Load, layout.JUMP_CACHE + 8);
-    w.i32Const(layout.SLOT_MISS);
+    w.i32Const(miss);
     w.localGet(entry);
     w.stateAccess(W.i64Load, layout.JUMP_CACHE);
     w.localGet(local);

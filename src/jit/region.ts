@@ -1,8 +1,9 @@
 /**
  * Which instructions make a region, and its IR: everything direct jumps reach from the entry up to a limit, in blocks.
  */
-import type { Block, Builder } from '../ir/builder.ts';
+import type { Block, Builder, Var } from '../ir/builder.ts';
 import type { Frontend, Instruction, RegionContext } from '../ir/frontend.ts';
+import * as layout from './layout.ts';
 
 /** Guest code bytes for decoding. */
 export interface CodeSource {
@@ -15,6 +16,8 @@ export interface BuiltRegion {
   /** Pages (pc >> 12) the instructions lie in. */
   readonly pages: ReadonlySet<number>;
   readonly instructions: number;
+  /** Guest pcs besides its own at which the region may be entered, by way of layout.ENTRY. */
+  readonly entries: readonly number[];
   /** Direct calls and jumps that leave the region. */
   readonly exits: readonly number[];
 }
@@ -27,6 +30,9 @@ interface Run {
   from: number;
 }
 
+/** Where the indirect jump at `site` has gone so far; such targets become part of the region. */
+export type JumpTargets = (site: number) => readonly number[];
+
 /** Build the region at `pc` in `ir` (reset first), at most `limit` instructions; undefined if nothing is executable there. */
 export function buildRegion(
   ir: Builder,
@@ -34,6 +40,7 @@ export function buildRegion(
   code: CodeSource,
   pc: number,
   limit: number,
+  jumps?: JumpTargets,
 ): BuiltRegion | undefined {
   // 1. Decode what is reached.
   const decoded = new Map<number, Instruction>();
@@ -41,13 +48,16 @@ export function buildRegion(
   const pages = new Set<number>();
   const work = [pc];
   const order: number[] = [];
+  /** Reached by indirect jumps, or by jumps backward: where a region of several entries may be entered. */
+  const inner = new Set<number>();
+  let firstSite = -1;
   for (let k = 0; k < work.length; k++) {
     let at = work[k] as number;
     if (decoded.has(at)) continue;
     order.push(at);
     let win = code.window(at);
     let base = at;
-    while (decoded.size < limit) {
+    while (decoded.size < (firstSite < 0 ? limit : Math.min(limit, DISPATCH_LIMIT))) {
       if (decoded.has(at)) {
         leaders.add(at);
         break;
@@ -70,6 +80,15 @@ export function buildRegion(
         at = next;
         continue;
       }
+      if (insn.flow === 'indirect' && jumps !== undefined) {
+        for (const target of jumps(at)) {
+          if (firstSite < 0) firstSite = at;
+          leaders.add(target);
+          inner.add(target);
+          work.push(target);
+        }
+      }
+      if ((insn.flow === 'branch' || insn.flow === 'jump') && insn.target <= at) inner.add(insn.target);
       if (insn.flow === 'branch') {
         leaders.add(next).add(insn.target);
         work.push(next, insn.target);
@@ -84,6 +103,8 @@ export function buildRegion(
     }
   }
   if (!decoded.has(pc)) return undefined;
+  // A large interpreter takes V8 too long to compile in one piece, again for each handler that becomes hot.
+  if (jumps !== undefined && inner.size > MOST_TARGETS) return buildRegion(ir, frontend, code, pc, limit);
 
   // 2. Cut into runs at leaders; count edges.
   const runs = new Map<number, Run>();
@@ -98,7 +119,12 @@ export function buildRegion(
       at += insn.length;
       if (insn.flow !== 'next' || leaders.has(at)) break;
     }
-    runs.set(start, { pc: start, insns, preds: start === pc ? 1 : 0, from: -1 });
+    runs.set(start, {
+      pc: start,
+      insns,
+      preds: start === pc || (firstSite >= 0 && inner.has(start)) ? 2 : 0,
+      from: -1,
+    });
   }
   const edge = (from: Run, to: number, known: boolean): void => {
     const r = runs.get(to);
@@ -136,6 +162,16 @@ export function buildRegion(
     },
   };
   frontend.beginRegion(ctx);
+  const dispatch =
+    firstSite >= 0
+      ? new Dispatch(
+          ir,
+          pc,
+          firstSite,
+          [...inner].filter((t) => t !== pc && runs.has(t)),
+          blocks,
+        )
+      : undefined;
   const emitted = new Set<number>();
   const emitRun = (r: Run): void => {
     emitted.add(r.pc);
@@ -150,6 +186,7 @@ export function buildRegion(
       ir.insn(insn.pc);
       frontend.emit(ctx, insn);
     }
+    dispatch?.redirect(ir);
     const last = r.insns[r.insns.length - 1] as Instruction;
     if (last.flow === 'call') calls.add(last.target);
     if (last.flow === 'next' && ir.open) ir.goto(ctx.block(last.pc + last.length));
@@ -160,5 +197,112 @@ export function buildRegion(
     ir.begin(b);
     ir.end({ kind: 'jump', pc: to });
   }
-  return { entry: blocks.get(pc) as Block, pages, instructions: decoded.size, exits: [...calls, ...exits.keys()] };
+  dispatch?.emit(ir);
+  return {
+    entry: dispatch?.entry ?? (blocks.get(pc) as Block),
+    entries: dispatch?.targets ?? [],
+    pages,
+    instructions: decoded.size,
+    exits: [...calls, ...exits.keys()],
+  };
+}
+
+/**
+ * Indirect jumps whose targets lie in the region stay in it: one block switches over the targets, registers remain in
+ * locals. It is also how such a region is entered anywhere but at its first instruction, so that everything in it is
+ * dominated by the switch and stays structured.
+ */
+class Dispatch {
+  readonly entry: Block;
+  readonly targets: readonly number[];
+  readonly #pc: number;
+  /** Any of the jumps: what `unknown` targets are learned for. */
+  readonly #site: number;
+  readonly #head: Block;
+  readonly #goal: Var;
+  readonly #fuel: Var;
+  readonly #blocks: ReadonlyMap<number, Block>;
+
+  constructor(ir: Builder, pc: number, site: number, targets: readonly number[], blocks: ReadonlyMap<number, Block>) {
+    this.#pc = pc;
+    this.#site = site;
+    this.targets = targets;
+    this.#blocks = blocks;
+    this.entry = ir.newBlock();
+    this.#head = ir.newBlock();
+    this.#goal = ir.temp('i64');
+    this.#fuel = ir.temp('i32');
+  }
+
+  /** Send the indirect jump that was emitted last, if one was, to the switch. */
+  redirect(ir: Builder): void {
+    for (let k = ir.blocks.length - 1; k >= 0; k--) {
+      const b = ir.blocks[k] as Block;
+      if (b.term?.kind !== 'jumpIndirect' || b.end !== ir.count || b.start < 0 || ir.open) continue;
+      const { pc } = b.term;
+      ir.reopen(b);
+      ir.set(this.#goal, pc);
+      ir.goto(this.#head);
+      return;
+    }
+  }
+
+  emit(ir: Builder): void {
+    const { i32, i64 } = ir;
+    ir.begin(this.entry);
+    const asked = ir.stateLoad('i64.load', layout.ENTRY);
+    ir.set(this.#goal, ir.select(i64.eqz(asked), ir.const64(this.#pc), asked));
+    ir.stateStore('i64.store', layout.ENTRY, ir.const64(0));
+    ir.goto(this.#head);
+
+    ir.begin(this.#head);
+    const spent = ir.newBlock();
+    const pick = ir.newBlock();
+    const unknown = ir.newBlock();
+    // Counts from zero downward: locals begin as zero.
+    const left = i32.sub(ir.get(this.#fuel), ir.const32(1));
+    ir.set(this.#fuel, left);
+    ir.branch(i32.and(left, ir.const32(FUEL_MASK)), pick, spent);
+    ir.begin(spent);
+    ir.end({ kind: 'jumpIndirect', pc: ir.get(this.#goal), spent: true });
+
+    ir.begin(pick);
+    const goals = [this.#pc, ...this.targets];
+    const { bits, factor } = hashFor(goals);
+    const slots = new Array<Block>(1 << bits).fill(unknown);
+    const checks = goals.map((t) => {
+      const check = ir.newBlock();
+      slots[hash(t, factor, bits)] = check;
+      return { t, check };
+    });
+    const key = i32.wrap_i64(ir.get(this.#goal));
+    ir.switch(i32.shr_u(i32.mul(key, ir.const32(factor)), ir.const32(32 - bits)), slots, unknown);
+    for (const { t, check } of checks) {
+      ir.begin(check);
+      ir.branch(i64.eq(ir.get(this.#goal), ir.const64(t)), this.#blocks.get(t) as Block, unknown);
+    }
+    ir.begin(unknown);
+    ir.insn(this.#site);
+    ir.end({ kind: 'jumpIndirect', pc: ir.get(this.#goal) });
+  }
+}
+
+/** Instructions of a region that switches over its indirect jumps: more than this and compiling it takes too long. */
+const DISPATCH_LIMIT = 1500;
+/** More targets than this: the jumps leave the region as in baseline code. */
+const MOST_TARGETS = 40;
+/** Every so many dispatches a region looks whether anything is pending. */
+const FUEL_MASK = 0x3fff;
+
+const hash = (pc: number, factor: number, bits: number): number => Math.imul(pc | 0, factor) >>> (32 - bits);
+
+/** A multiplicative hash without collisions among `goals`. */
+function hashFor(goals: readonly number[]): { bits: number; factor: number } {
+  for (let bits = Math.max(1, Math.ceil(Math.log2(goals.length))); ; bits++) {
+    let factor = 0x9e3779b1;
+    for (let k = 0; k < 200; k++) {
+      factor = (Math.imul(factor, 0x2c1b3c6d) ^ (factor >>> 13)) | 1;
+      if (new Set(goals.map((t) => hash(t, factor, bits))).size === goals.length) return { bits, factor };
+    }
+  }
 }

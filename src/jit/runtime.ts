@@ -19,6 +19,8 @@ export interface RuntimeImports {
   readonly state: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
   resolve(): number;
+  /** As `resolve`, the jump at layout.SITE having led here. */
+  resolveIndirect(): number;
   spent(): number;
   /** Something is pending (signal, stop request). */
   poll(): void;
@@ -27,6 +29,7 @@ export interface Runtime {
   run(): never;
   readonly miss: unknown;
   readonly budget: unknown;
+  readonly missIndirect: unknown;
 }
 
 const LOCAL_GET = 0x20;
@@ -51,6 +54,7 @@ export function makeRuntime(
   const plain = m.type([], []);
   const resolve = m.importFunction('r', 'resolve', toSlot);
   const spent = m.importFunction('r', 'spent', toSlot);
+  const resolveIndirect = m.importFunction('r', 'resolveIndirect', toSlot);
   const poll = m.importFunction('r', 'poll', plain);
   const [p0, p1] = frontend.hotParams;
   const [r0, r1] = frontend.hotResults;
@@ -108,6 +112,7 @@ export function makeRuntime(
   };
   special('miss', resolve);
   special('budget', spent);
+  special('missIndirect', resolveIndirect);
 
   // run: locals pc i64, entry i32, slot i32, a i64, b i64
   w.reset();
@@ -173,8 +178,8 @@ export function makeRuntime(
   const { bytes } = m.finish();
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
     g: { m: imports.memory, s: imports.state, t: imports.table },
-    r: { resolve: imports.resolve, spent: imports.spent, poll: imports.poll },
+    r: { resolve: imports.resolve, resolveIndirect: imports.resolveIndirect, spent: imports.spent, poll: imports.poll },
   });
-  const e = instance.exports as { run: () => never; miss: unknown; budget: unknown };
-  return { run: e.run, miss: e.miss, budget: e.budget };
+  const e = instance.exports as { run: () => never; miss: unknown; budget: unknown; missIndirect: unknown };
+  return { run: e.run, miss: e.miss, budget: e.budget, missIndirect: e.missIndirect };
 }

@@ -94,6 +94,10 @@ export class CodeWriter extends ByteWriter {
     this.u32(type);
     this.u8(0);
   }
+  returnCall(index: number): void {
+    this.u8(0x12);
+    this.u32(index);
+  }
   returnCallIndirect(type: number): void {
     this.u8(0x13);
     this.u32(type);

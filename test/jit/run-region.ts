@@ -50,7 +50,15 @@ export class RegionRunner {
     this.#runtime = makeRuntime(
       frontend as Frontend,
       layout.PENDING,
-      { memory, state: this.stateMemory, table: this.#table, resolve, spent: resolve, poll: () => {} },
+      {
+        memory,
+        state: this.stateMemory,
+        table: this.#table,
+        resolve,
+        resolveIndirect: resolve,
+        spent: resolve,
+        poll: () => {},
+      },
       pages,
     );
     for (let k = 0; k < 16; k++) this.#table.set(k, this.#runtime.miss);
