@@ -193,6 +193,9 @@ export class AddressSpace {
     if (length === 0) return -errno.EINVAL;
     const bytes = up(length);
     if (bytes > this.size) return -errno.ENOMEM;
+    // A reservation to make a heap in. Who asks for that much takes less when refused, and GHC's run-time system, which
+    // wants its heap above 8 GiB, would ask for ever where more than the upper half is granted lower down.
+    if (anonymous && prot === 0 && flags & MAP_NORESERVE && bytes > this.size / 2) return -errno.ENOMEM;
 
     let place = -1;
     if (this.#fileHomes && addr === 0 && offset === 0 && backing?.kind === 'file' && (flags & MAP_TYPE) === MAP_PRIVATE) {

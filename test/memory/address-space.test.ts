@@ -83,6 +83,17 @@ test('a full address space is ENOMEM, and freed space can be had again', () => {
   assert.equal(space.mmap(0, 2 ** 64, 3, ANON), -errno.ENOMEM);
 });
 
+test('a reservation of more than half of the space is refused, one of half lies in the upper half', () => {
+  const RESERVE = ANON | 0x4000;
+  assert.equal(space.mmap(0x42_0000_0000, space.size / 2 + GIB, 0, RESERVE), -errno.ENOMEM);
+  const at = space.mmap(0x42_0000_0000, space.size / 2 - GIB, 0, RESERVE);
+  assert.ok(at >= space.size / 2, `at 0x${at.toString(16)}`);
+  assert.equal(space.munmap(at, space.size / 2 - GIB), 0);
+  // Memory to be used is another matter.
+  const big = space.mmap(0, space.size / 2 + GIB, 3, RESERVE);
+  assert.ok(big > 0, `mmap: ${big}`);
+});
+
 test('refused flags and arguments', () => {
   assert.equal(space.mmap(0, PAGE, 3, ANON | 0x40000), -errno.ENOMEM, 'no huge pages');
   assert.equal(space.mmap(0, PAGE, 3, 0x20), -errno.EINVAL, 'neither shared nor private');
