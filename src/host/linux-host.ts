@@ -5,7 +5,7 @@
  * Everything a process has once (stubs, slot arena) is in `HostShare`, plain numbers that a Worker can be given.
  */
 
-import { type Arg, type Host, type HostAddr, type HostBuffer, NotEntered, type Scratch } from '../kernel/ports.ts';
+import { type Arg, type Host, type HostAddr, type HostBuffer, notEntered, type Scratch } from '../kernel/ports.ts';
 import { libcSyscall, nativeFunction, viewNative } from './ffi.ts';
 import { hostBuffer, SCRATCH_SIZE, ScratchStack } from './native-memory.ts';
 import { installStubs, PAGE_SIZE, placeCode, type Stubs } from './stubs.ts';
@@ -196,7 +196,7 @@ export class LinuxHost implements Host {
       this.#setExact(number, a0, a1, a2, a3, a4, a5);
       if (this.#interruptible) {
         this.#enterInterruptible();
-        if (this.#f64[SLOT_RESULT_FLOAT / 8] === NOT_ENTERED) throw NotEntered.instance;
+        if (this.#f64[SLOT_RESULT_FLOAT / 8] === NOT_ENTERED) throw notEntered;
       } else this.#enterExact();
       return;
     }

@@ -161,14 +161,14 @@ export interface CodeListener {
  * Thrown by a host call made with `Host.interruptibly` when a signal waits for the thread: the kernel was not entered.
  * To the guest the signal came before its call, which is to be made again whatever SA_RESTART says.
  */
-export class NotEntered {
-  static readonly instance = new NotEntered();
-}
+export class NotEntered {}
+export const notEntered = new NotEntered();
 
 /** Thrown (not an Error: no stack is captured) to unwind guest code to the run loop. */
 export class Unwind {
-  readonly reason: 'exec' | 'thread-exit' | 'sigreturn';
-  constructor(reason: 'exec' | 'thread-exit' | 'sigreturn') {
+  /** translation: what is on the stack was translated for a mode the process is no longer in. */
+  readonly reason: 'exec' | 'thread-exit' | 'sigreturn' | 'translation';
+  constructor(reason: 'exec' | 'thread-exit' | 'sigreturn' | 'translation') {
     this.reason = reason;
   }
 }

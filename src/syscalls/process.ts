@@ -8,8 +8,8 @@ import { Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { cloneSyscalls } from './clone.ts';
 import {
-  bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal, size,
-  struct, structInOut, structOut, syscall, uint, ulong,
+  bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal,
+  struct, structOut, syscall, uint, ulong,
 } from './declare.ts';
 import { execSyscalls } from './exec.ts';
 
