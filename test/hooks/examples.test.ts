@@ -71,7 +71,7 @@ test('every example has its README, with a command line that names its folder', 
   for (const folder of folders) {
     assert.match(
       readFileSync(join(root, folder, 'README.md'), 'utf8'),
-      new RegExp(`lunagate --rules examples/rules/${folder} /`),
+      new RegExp(`lunagate (-\\S+ \\S+ )*--rules examples/rules/${folder} /`),
       folder,
     );
     assert.ok(

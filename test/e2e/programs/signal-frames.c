@@ -60,8 +60,15 @@ int main(void) {
   int p[2];
   pipe(p);
   struct pollfd f = {p[0], POLLIN, 0};
+  /* Blocked until ppoll waits: the signal cannot come before. */
+  sigset_t alarm_only, none;
+  sigemptyset(&alarm_only);
+  sigaddset(&alarm_only, SIGALRM);
+  sigemptyset(&none);
+  sigprocmask(SIG_BLOCK, &alarm_only, 0);
   setitimer(ITIMER_REAL, &it, 0);
-  printf("poll %d", poll(&f, 1, 20000));
+  printf("poll %d", ppoll(&f, 1, &(struct timespec){20, 0}, &none));
+  sigprocmask(SIG_UNBLOCK, &alarm_only, 0);
   printf(" %s\n", strerror(errno));
   setitimer(ITIMER_REAL, &it, 0);
   for (volatile long k = 0; count < 5; k++);
