@@ -7,6 +7,7 @@ import { type Inherited, readInherited } from './host/inherited.ts';
 import { PackDirectory } from './host/pack-files.ts';
 import { createMachine, type Machine } from './host/machine.ts';
 import { startObservers } from './emulator/observers.ts';
+import { wantsFloatFlags } from './emulator/float-flags.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
 import type { HookEngine } from './hooks/engine.ts';
@@ -60,6 +61,9 @@ class Emulator {
   readonly #stdio: readonly [number, number, number];
   #hooks: HookEngine | undefined;
   #precise = false;
+  readonly #frontend = new X86Frontend(cpuModel);
+  /** MXCSR was given what plain floating point does not do: exact from the next point on where all frames can go. */
+  #exactWanted = false;
   #faults = 0;
 
   constructor(options: RunOptions) {
@@ -85,6 +89,9 @@ class Emulator {
       this.#hooks?.afterFork();
     });
     this.#cpu = new X86Cpu(machine.stateMemory.buffer);
+    this.#cpu.onFloatControl = () => {
+      this.#exactWanted = !this.#frontend.exactFloat;
+    };
     this.#task = this.#process.createTask(this.#cpu);
     const signals = new Signals(this.#process, machine.signals, x86SignalFrames, (nr) => syscallByNumber(nr)?.interrupted === 'restart');
     this.#process.signals = signals;
@@ -94,7 +101,7 @@ class Emulator {
 
     const code = new CodePages(guestMemory, (addr) => space.protAt(addr));
     const self = this;
-    this.#jit = new Jit(new X86Frontend(cpuModel), machine.memory, machine.pages, machine.stateMemory, {
+    this.#jit = new Jit(this.#frontend, machine.memory, machine.pages, machine.stateMemory, {
       code,
       syscall: () => this.#syscall(),
       trap: (number) => this.#trap(number),
@@ -111,7 +118,9 @@ class Emulator {
       codePage: (page) => guestMemory.readPartial(page * 4096, 4096),
       packs: PackDirectory.find(process.env),
       // what is translated also depends on how the engine multiplies and adds
-      model: `${cpuModel.key}${cpuModel.has('fma') && maddIsFused() ? ' fused' : ''}`,
+      get model() {
+        return `${cpuModel.key}${cpuModel.has('fma') && maddIsFused() ? ' fused' : ''}${self.#frontend.exactFloat ? ' exact-float' : ''}`;
+      },
     });
     // However the process ends, these come first.
     this.#process.beforeEnd.add(() => this.#jit.save());
@@ -139,6 +148,7 @@ class Emulator {
   start(): never {
     this.#programs.prepareFirst(this.#task);
     this.#programs.enter(this.#task, this.#cpu);
+    this.#beginFloat();
     this.#observe();
     this.#process.signals.start(this.#task, this.#inherited.ignoredSignals, this.#inherited.blockedSignals);
     for (;;) {
@@ -163,6 +173,7 @@ class Emulator {
     prctlAfterExec(process);
     this.#jit.reset();
     this.#programs.enter(task, this.#cpu);
+    this.#beginFloat();
     this.#hooks?.afterExec();
   }
 
@@ -181,6 +192,10 @@ class Emulator {
   #syscall = (): void => {
     dispatch(this.#task);
     if (this.#process.signals.wanted) this.#deliver();
+    if (this.#exactWanted) {
+      this.#becomeExact();
+      throw new Unwind('translation');
+    }
   };
 
   #poll(): void {
@@ -193,10 +208,31 @@ class Emulator {
   }
 
   #trap(code: number): void {
-    const t = trapSignal(code);
+    if (code === TRAP.exactFloat) {
+      this.#becomeExact();
+      throw new Unwind('translation');
+    }
+    const t = trapSignal(code, this.#cpu.floatStatus);
     const pc = this.#cpu.pc;
     if (code === TRAP.undefined) this.#reportUndefined(pc);
     this.#fault(t.signal, t.code, t.address ? pc : 0);
+  }
+
+  /** From now on floating point follows MXCSR. What runs above on the stack is of the old translation: unwind after this. */
+  #becomeExact(): void {
+    this.#exactWanted = false;
+    this.#jit.save();
+    this.#frontend.exactFloat = true;
+    this.#jit.invalidateAll();
+  }
+  /** A program has been entered: how its floating point begins. */
+  #beginFloat(): void {
+    this.#exactWanted = false;
+    const { main } = this.#programs;
+    const { guestMemory } = this.#machine;
+    const frontend = this.#frontend;
+    const read = (address: number, length: number): Uint8Array => guestMemory.readPartial(address, length);
+    frontend.exactFloat = main !== undefined && wantsFloatFlags(main, read, (code) => frontend.readsFloatFlags(code));
   }
 
   /** A synchronous signal of the guest's own making; registers and pc are those at the instruction. */
@@ -214,6 +250,7 @@ class Emulator {
     // The registers are set: go on there.
     if (error instanceof Unwind && error.reason !== 'thread-exit') {
       if (error.reason === 'exec') this.#exec();
+      if (this.#exactWanted) this.#becomeExact();
       if (this.#process.signals.wanted) this.#deliver();
       return;
     }

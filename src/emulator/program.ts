@@ -15,7 +15,7 @@ import type { Task } from '../kernel/task.ts';
 import { ExecError } from '../loader/exec-error.ts';
 import { pathOfFd } from '../loader/executable-file.ts';
 import { chooseLayout, isRandomized } from '../loader/layout.ts';
-import { type LoadedImage, loadImage } from '../loader/load.ts';
+import { type LoadedImage, loadImage, type Module } from '../loader/load.ts';
 import { type PreparedExec, prepareExec } from '../loader/prepare.ts';
 import type { LoaderIsa } from '../loader/types.ts';
 import { openProgram } from '../syscalls/exec.ts';
@@ -103,6 +103,11 @@ export class Programs implements ProgramLauncher {
       if (this.#running === undefined || !(error instanceof ExecError)) throw error;
       this.#machine.host.dieBySignal(SIGSEGV);
     }
+  }
+
+  /** The running program's own file in memory. */
+  get main(): Module | undefined {
+    return this.#image?.main;
   }
 
   /** ` (name+0x12 in file)` of the nearest symbol below `pc`, as far as the files loaded by exec tell. */

@@ -3,6 +3,8 @@ import type { GuestCpu, SyscallFrame } from '../../kernel/ports.ts';
 import { FIXED_FLAGS, GPR_NAMES, INITIAL, REST_FLAGS, RFLAGS, STATE, STATUS_FLAGS } from './cpu-state.ts';
 import { cpuModel } from './cpuid.ts';
 import { statusFlags } from './flags.ts';
+import type { FloatStatus } from './linux.ts';
+import { needsExact } from './simd/float-environment.ts';
 import { fxrstorState, FXSAVE_SIZE, fxsaveState, initialState, xrstorState, xsaveSize, xsaveState } from './fx-state.ts';
 
 /** 64-bit registers by name; everything else has a case of its own. */
@@ -31,6 +33,8 @@ export class X86Cpu implements GuestCpu {
   }
   readonly registerNames: readonly string[] = [...GPR_NAMES, 'rip', 'eflags', ...SEGMENTS, 'fs_base', 'gs_base', 'mxcsr', 'fcw', 'fsw', 'ftw'];
   readonly #state: DataView;
+  /** Told when MXCSR was given from outside of translated code what plain floating point does not do. */
+  onFloatControl: (() => void) | undefined;
 
   constructor(state: ArrayBufferLike) {
     this.#state = new DataView(state);
@@ -81,6 +85,7 @@ export class X86Cpu implements GuestCpu {
         return true;
       case 'mxcsr':
         s.setInt32(STATE.mxcsr, low & 0xffff, true);
+        this.#checkFloat();
         return true;
       case 'fcw':
         s.setInt32(STATE.x87Control, (low & 0x1f7f) | 0x40, true);
@@ -179,16 +184,28 @@ export class X86Cpu implements GuestCpu {
   }
   /** Load the components of `wanted` from an XSAVE image, the others become initial; false if the image is not valid. */
   restoreExtended(image: Uint8Array, wanted: number): boolean {
-    return xrstorState(this.#state, image, this.extendedState, wanted);
+    const done = xrstorState(this.#state, image, this.extendedState, wanted);
+    this.#checkFloat();
+    return done;
   }
   /** Load an FXSAVE image; the upper halves of the vector registers become zero. */
   restoreLegacy(image: Uint8Array): void {
     initialState(this.#state);
     fxrstorState(this.#state, image);
+    this.#checkFloat();
   }
   /** x87, SSE and AVX as at the start. */
   resetFloating(): void {
     initialState(this.#state);
+  }
+
+  #checkFloat(): void {
+    if (needsExact(this.#state.getInt32(STATE.mxcsr, true))) this.onFloatControl?.();
+  }
+  /** Control and status words of both floating-point units. */
+  get floatStatus(): FloatStatus {
+    const s = this.#state;
+    return { mxcsr: s.getUint32(STATE.mxcsr, true), x87Control: s.getUint32(STATE.x87Control, true), x87Status: s.getUint32(STATE.x87Status, true) };
   }
 
   #word(at: number): number {

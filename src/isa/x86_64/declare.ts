@@ -45,6 +45,8 @@ export interface InstructionOptions {
   readonly sized?: readonly [string, string, string];
   /** REP/REPE/REPNE repeats it: how the prefix is shown. */
   readonly rep?: 'rep' | 'repe';
+  /** Whether it counts as an MMX instruction; default: if it has an MMX operand. */
+  readonly mmx?: boolean;
   /** Groups for the coverage page and for `x87` / `sse` state bookkeeping. */
   readonly group?: string;
   /** Cannot be compared with a native run of the same bytes (time, randomness, identity, control transfer, privilege): why. */
@@ -64,6 +66,8 @@ export class Encoding {
   instruction!: InstructionRow;
   options!: InstructionOptions;
   emit!: Semantics;
+  /** Uses the MMX registers, which are the x87's: a pending x87 exception comes first. */
+  readonly mmx: boolean;
   /** Position among all rows. */
   id = -1;
   constructor(text: string, operands: readonly Operand[], own: InstructionOptions) {
@@ -71,6 +75,7 @@ export class Encoding {
     this.opcode = parseOpcode(text, operands);
     this.operands = operands;
     this.own = own;
+    this.mmx = own.mmx ?? operands.some((o) => o.place === 'P' || o.place === 'Q' || o.place === 'N');
   }
   get mnemonic(): string {
     return this.instruction.name;

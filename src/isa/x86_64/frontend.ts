@@ -14,6 +14,8 @@ import { PDEP, PEXT } from './instructions/bmi.ts';
 import './instructions/index.ts';
 import { DIVIDE_128 } from './instructions/multiply.ts';
 import { CPUID, RANDOM, TIME_STAMP } from './instructions/system.ts';
+import { wait } from './x87/instruction.ts';
+import { isStmxcsr, readsControlOnly, readsFlags } from './mxcsr-use.ts';
 import { AES_ROUNDS } from './simd/aes.ts';
 import { CLMUL } from './simd/clmul.ts';
 import { FMA_HELPERS } from './simd/fma.ts';
@@ -61,7 +63,14 @@ export class X86Frontend implements Frontend<Insn> {
   }
 
   decode(bytes: Uint8Array, at: number, pc: number): Insn | undefined {
-    return this.#decoder.decode(bytes, at, pc);
+    const insn = this.#decoder.decode(bytes, at, pc);
+    if (insn !== undefined && isStmxcsr(insn)) insn.controlOnly = readsControlOnly(this.#plainDecode, bytes, at + insn.length, pc + insn.length, insn);
+    return insn;
+  }
+  #plainDecode = (bytes: Uint8Array, at: number, pc: number): Insn | undefined => this.#decoder.decode(bytes, at, pc);
+  /** Whether machine code seems to read the exception flags in MXCSR. */
+  readsFloatFlags(code: Uint8Array): boolean {
+    return readsFlags(this.#plainDecode, code);
   }
   beginRegion(ctx: RegionContext): void {
     this.#emitter.beginRegion(ctx);
@@ -76,6 +85,7 @@ export class X86Frontend implements Frontend<Insn> {
     const x = this.#emitter;
     x.begin(insn);
     const { enc } = insn;
+    if (enc.mmx) wait(x);
     const o = enc.operands;
     enc.emit(x, o[0] as (typeof o)[number], o[1] as (typeof o)[number], o[2] as (typeof o)[number], o[3] as (typeof o)[number]);
     if (this.#block !== undefined) this.#ccAtEnd[this.#block.id] = x.flags.known;

@@ -42,6 +42,8 @@ export class Insn implements Instruction {
   imm = 0;
   immHigh = 0;
   imm2 = 0;
+  /** STMXCSR: the code after it wants the control bits only (mxcsr-use.ts). */
+  controlOnly = false;
   /** VEX fields: vvvv as a register number, L (0, 1). */
   vvvv = 0;
   vexL = 0;

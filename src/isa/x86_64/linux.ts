@@ -24,8 +24,23 @@ const SIGFPE = 8;
 const SIGSEGV = 11;
 const SI_KERNEL = 0x80;
 
+/** What a floating-point exception's si_code comes from. */
+export interface FloatStatus {
+  readonly mxcsr: number;
+  readonly x87Control: number;
+  readonly x87Status: number;
+}
+/** si_code of the exceptions raised and not masked: fpu__exception_code in arch/x86/kernel/fpu/core.c. */
+function floatCode(unmasked: number): number {
+  if ((unmasked & 1) !== 0) return 7; // FPE_FLTINV
+  if ((unmasked & 4) !== 0) return 3; // FPE_FLTDIV
+  if ((unmasked & 8) !== 0) return 4; // FPE_FLTOVF
+  if ((unmasked & 0x12) !== 0) return 5; // FPE_FLTUND, also for a denormal operand
+  return (unmasked & 0x20) !== 0 ? 6 : 0; // FPE_FLTRES
+}
+
 /** arch/x86/kernel/traps.c's choice of signal and si_code. */
-export function trapSignal(code: number): TrapSignal {
+export function trapSignal(code: number, float: FloatStatus): TrapSignal {
   switch (code) {
     case TRAP.divide:
       return { signal: SIGFPE, code: 1, address: true }; // FPE_INTDIV
@@ -40,8 +55,9 @@ export function trapSignal(code: number): TrapSignal {
     case TRAP.alignment:
       return { signal: SIGBUS, code: 1, address: false }; // BUS_ADRALN
     case TRAP.x87:
+      return { signal: SIGFPE, code: floatCode(float.x87Status & ~float.x87Control), address: true };
     case TRAP.simd:
-      return { signal: SIGFPE, code: 0, address: true };
+      return { signal: SIGFPE, code: floatCode(float.mxcsr & ~(float.mxcsr >> 7)), address: true };
     default:
       return { signal: SIGSEGV, code: SI_KERNEL, address: false };
   }

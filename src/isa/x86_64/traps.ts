@@ -25,5 +25,7 @@ export const TRAP = {
   alignment: 17,
   /** #XM: unmasked SIMD floating-point exception → SIGFPE. */
   simd: 19,
+  /** No exception: the process must go on in exact floating point (simd/float-environment.ts), with this instruction again. */
+  exactFloat: 0x100,
 } as const;
 export type TrapCode = (typeof TRAP)[keyof typeof TRAP];

@@ -1,6 +1,6 @@
 /** MMX moves and EMMS. The MMX forms of vector operations stand with their XMM forms in sse-integer.ts. */
 import { STATE } from '../cpu-state.ts';
-import { enc, instruction, type InstructionOptions } from '../declare.ts';
+import { enc, encWith, instruction, type InstructionOptions } from '../declare.ts';
 import { Ed, Eq, Pd, Pq, Qq, r, w } from '../operands.ts';
 import { enterMmx } from '../simd/forms.ts';
 
@@ -34,7 +34,7 @@ instruction('movq', MMX, [enc('NP 0F 6F /r', w(Pq), r(Qq)), enc('NP 0F 7F /r', w
     x.writeMmx(d, v);
   }
 });
-instruction('emms', MMX, [enc('NP 0F 77')], (x) => {
+instruction('emms', MMX, [encWith({ mmx: true }, 'NP 0F 77')], (x) => {
   enterMmx(x);
   x.ir.stateStore('i32.store', STATE.x87Tag, x.ir.const32(0));
 });

@@ -1,8 +1,9 @@
 /** SSE and SSE2 conversions. */
-import { enc, instruction, type InstructionOptions, type Semantics } from '../declare.ts';
+import { enc, encWith, instruction, type InstructionOptions, type Semantics } from '../declare.ts';
 import { Ey, Gy, Pq, Qq, r, rw, Vpd, Vps, Vq, Vsd, Vss, Vx, w, Wpd, Wps, Wq, Wsd, Wss, Wx } from '../operands.ts';
 import { demote, demotePair, doublesToDwords, dwordsToFloats, floatsToDwords, fromInteger, promote, promotePair, toInteger } from '../simd/convert.ts';
 import { mergeLow, type Rounding } from '../simd/float.ts';
+import { wait } from '../x87/instruction.ts';
 import { enterMmx, lowHalf, unary, widenMmx } from '../simd/forms.ts';
 
 const SSE: InstructionOptions = { group: 'sse', cpuid: 'sse' };
@@ -56,12 +57,14 @@ instruction('cvtpd2dq', SSE2, [enc('F2 0F E6 /r', w(Vx), r(Wpd))], unary((ir, a)
 
 // The switch to MMX state comes before an unmasked exception, as on the host (AMD).
 // no switch to MMX state when the source is memory (the manual says so of cvtpi2pd only; processors do it for both)
-instruction('cvtpi2ps', SSE, [enc('NP 0F 2A /r', rw(Vq), r(Qq))], (x, d, s) => {
+instruction('cvtpi2ps', SSE, [encWith({ mmx: false }, 'NP 0F 2A /r', rw(Vq), r(Qq))], (x, d, s) => {
+  if (!x.isMemory(s)) wait(x);
   const v = dwordsToFloats(x.ir, widenMmx(x.ir, x.readMmx(s)));
   if (!x.isMemory(s)) enterMmx(x);
   x.writeVector(d, mergeLow(x.ir, x.readVector(d), v, 'f64x2'));
 });
-instruction('cvtpi2pd', SSE2, [enc('66 0F 2A /r', w(Vpd), r(Qq))], (x, d, s) => {
+instruction('cvtpi2pd', SSE2, [encWith({ mmx: false }, '66 0F 2A /r', w(Vpd), r(Qq))], (x, d, s) => {
+  if (!x.isMemory(s)) wait(x);
   const v = x.ir.f64x2.convert_low_i32x4_s(widenMmx(x.ir, x.readMmx(s)));
   if (!x.isMemory(s)) enterMmx(x);
   x.writeVector(d, v);

@@ -1,7 +1,8 @@
 /**
  * MXCSR and the legacy save area: LDMXCSR STMXCSR FXSAVE FXRSTOR.
  *
- * MXCSR reads back what was written, reserved bits raise #GP. Layout of the 512-byte area: SDM volume 1, table 10-2.
+ * In plain floating point (simd/float-environment.ts) whatever changes MXCSR, or reads it for its flags, puts the process
+ * into exact floating point. MXCSR reads back what was written, reserved bits raise #GP. Layout of the 512-byte area: SDM volume 1, table 10-2.
  */
 import type { Value } from '../../../ir/builder.ts';
 import type { LoadName, StoreName } from '../../../ir/ops.ts';
@@ -18,12 +19,21 @@ export const MXCSR_MASK = 0xffff;
 
 export const checkMxcsr = (x: Emitter, v: Value): void => x.trapIf(x.ir.i32.and(v, x.ir.const32(~MXCSR_MASK)), TRAP.protection);
 
+/** In plain mode: whoever gives MXCSR another value wants it to mean something from here on. */
+export function exactIfChanged(x: Emitter, mxcsr: Value): void {
+  if (!x.float.exact) x.trapIf(x.ir.i32.ne(mxcsr, x.ir.get(MXCSR)), TRAP.exactFloat);
+}
 export const loadMxcsr: Semantics = (x, s) => {
+  // also the value it has: that may be how flags are cleared
+  if (!x.float.exact) x.trapIf(x.ir.const32(1), TRAP.exactFloat);
   const v = x.read(s);
   checkMxcsr(x, v);
   x.ir.set(MXCSR, v);
 };
-export const storeMxcsr: Semantics = (x, d) => x.write(d, x.ir.get(MXCSR));
+export const storeMxcsr: Semantics = (x, d) => {
+  if (!x.float.exact && !x.insn.controlOnly) x.trapIf(x.ir.const32(1), TRAP.exactFloat);
+  x.write(d, x.ir.get(MXCSR));
+};
 instruction('ldmxcsr', SSE, [enc('NP 0F AE /2', r(Md))], loadMxcsr);
 instruction('stmxcsr', SSE, [enc('NP 0F AE /3', w(Md))], storeMxcsr);
 
@@ -112,6 +122,7 @@ const fxrstor: Semantics = (x, s) => {
   x.checkAligned(s, 16);
   const mxcsr = x.load(s, 'i32.load', AREA.mxcsr);
   checkMxcsr(x, mxcsr);
+  exactIfChanged(x, mxcsr);
   // every load before the first change
   const changes = [loadX87(x, s), loadXmms(x, s)];
   for (const change of changes) change();

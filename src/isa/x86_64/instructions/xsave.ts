@@ -14,7 +14,7 @@ import type { Emitter } from '../emitter.ts';
 import { Mstate, type Operand, r, rw, w } from '../operands.ts';
 import { zero } from '../simd/integer.ts';
 import { TRAP } from '../traps.ts';
-import { AREA, checkMxcsr, loadX87, loadXmms, storeMxcsrPair, storeX87, storeXmms } from './sse-state.ts';
+import { AREA, checkMxcsr, exactIfChanged, loadX87, loadXmms, storeMxcsrPair, storeX87, storeXmms } from './sse-state.ts';
 
 const XSAVE: InstructionOptions = { group: 'xsave', cpuid: 'xsave' };
 const X87 = 1, SSE = 2, AVX = 4;
@@ -120,7 +120,9 @@ const restore: Semantics = (x, s) => {
   const loaded = ir.select(compacted, i32.and(i32.and(asked, present), ir.const32(SSE)), i32.and(asked, ir.const32(SSE | AVX)));
   ir.if(loaded, () => checkMxcsr(x, mxcsr));
   const initial = i32.and(i32.and(compacted, i32.ne(i32.and(asked, ir.const32(SSE)), ir.const32(0))), i32.eqz(i32.and(present, ir.const32(SSE))));
-  ir.set(MXCSR, ir.select(loaded, mxcsr, ir.select(initial, ir.const32(INITIAL.mxcsr), ir.get(MXCSR))));
+  const next = ir.select(loaded, mxcsr, ir.select(initial, ir.const32(INITIAL.mxcsr), ir.get(MXCSR)));
+  exactIfChanged(x, next);
+  ir.set(MXCSR, next);
   ifComponent(x, asked, X87, () => ifComponent(x, present, X87, () => loadX87(x, s)(), () => initialX87(x)));
   ifComponent(x, asked, SSE, () => ifComponent(x, present, SSE, () => loadXmms(x, s)(), () => {
     for (const v of XMM) ir.set(v, zero(ir));

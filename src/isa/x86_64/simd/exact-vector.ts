@@ -2,9 +2,10 @@
  * exact.ts over vectors, for the exact mode of float-environment.ts: arithmetic, square roots, fused multiply-add,
  * operands of comparisons, rounding to integral values.
  *
- * Each helper first looks whether the engine's own operation does: MXCSR rounds to nearest and PE is set already and
- * masked (so nobody can tell whether this operation rounds), and no operand or result is special, denormal or at the
- * border of underflow. Otherwise the lanes are computed one by one in integers. A flag set already need not be returned.
+ * Each helper first looks whether no operand or result is special, denormal or at the border of overflow or underflow.
+ * Then the engine's own operation does: at once where MXCSR rounds to nearest and PE is set already and masked (so nobody
+ * can tell whether this operation rounds), else with its exact error, which tells PE and the other roundings. What is left
+ * is computed lane by lane in integers. A flag set already need not be returned.
  */
 import type { Builder, Helper, Value } from '../../../ir/builder.ts';
 import { maddIsFused } from '../../../ir/relaxed.ts';
@@ -48,12 +49,49 @@ function isPlain(ir: Builder, shape: Shape, v: Value): Value {
   const f = ir[shape];
   return ir.v128.or(f.ge(f.abs(v), splat(ir, shape, least(formatOf(shape)))), f.eq(v, zeros(ir)));
 }
-/** Lanes that are finite and so great that nothing has underflowed. */
+/** The greatest finite number. */
+const greatest = (f: Format): bigint => f.infinity - 1n;
+/** Lanes inside the range in all rounding modes: nothing has overflowed or underflowed, and one step either way still would not. */
 function isSafe(ir: Builder, shape: Shape, r: Value): Value {
   const f = ir[shape];
   const size = f.abs(r);
-  return ir.v128.and(f.gt(size, splat(ir, shape, least(formatOf(shape)))), f.lt(size, splat(ir, shape, formatOf(shape).infinity)));
+  return ir.v128.and(f.gt(size, splat(ir, shape, least(formatOf(shape)))), f.lt(size, splat(ir, shape, greatest(formatOf(shape)))));
 }
+/** Numbers from which on the error of a product or a remainder is a normal number: 2^(−bias + fraction + 3). */
+const roomy = (f: Format): bigint => BigInt(f.fraction + 3) << BigInt(f.fraction);
+/** Each lane that is at least so great, or zero. */
+const isRoomy = (ir: Builder, shape: Shape, v: Value): Value => ir.v128.or(ir[shape].ge(ir[shape].abs(v), splat(ir, shape, roomy(formatOf(shape)))), ir[shape].eq(v, zeros(ir)));
+
+/**
+ * From `r`, rounded to nearest and safe (or zero), and `error`, of the sign of the exact result minus r and NaN where that
+ * is not known: return the result as MXCSR rounds it, and PE; or go on if a lane is not that simple.
+ */
+function retCorrected(ir: Builder, shape: Shape, r: Value, error: Value, mxcsr: Value, ret: (r: Value, flags: Value) => void): void {
+  const f = ir[shape];
+  const { v128 } = ir;
+  const no = zeros(ir);
+  ir.if(ir.i32x4.all_true(f.eq(error, error)), () => {
+    const flags = flag(ir, v128.any_true(f.ne(error, no)), EXCEPTION.precision);
+    const mode = ir.i32.and(mxcsr, ir.const32(CONTROL.rounding));
+    ir.if(ir.i32.eqz(mode), () => ret(r, flags));
+    // sums that cancel are −0 when rounding down: not here
+    ir.if(ir.i32.eqz(v128.any_true(f.eq(r, no))), () => {
+      const is = (n: number): Value => ir.i32x4.splat(ir.i32.sub(ir.const32(0), ir.i32.eq(mode, ir.const32(n << ROUNDING_SHIFT))));
+      const above = f.gt(error, no);
+      const below = f.lt(error, no);
+      const negative = f.lt(r, no);
+      const up = v128.and(above, is(2));
+      const down = v128.and(below, is(1));
+      const inward = v128.and(is(3), v128.bitselect(above, below, negative));
+      // one step in magnitude: out where up and down go away from zero, in otherwise. Masks are −1 as integers
+      const out = v128.or(v128.andnot(up, negative), v128.and(down, negative));
+      const back = v128.or(inward, v128.or(v128.and(up, negative), v128.andnot(down, negative)));
+      const i = shape === 'f32x4' ? ir.i32x4 : ir.i64x2;
+      ret(i.add(i.sub(r, out), back), flags);
+    });
+  });
+}
+
 /** The vector of one operation on each of the lanes of the sources. */
 function eachLane(ir: Builder, shape: Shape, helper: Helper, sources: readonly Value[], rest: (n: number) => readonly Value[], into?: Value, count = laneCount(shape)): [Value, Value] {
   let result = into ?? zeros(ir);
@@ -64,6 +102,12 @@ function eachLane(ir: Builder, shape: Shape, helper: Helper, sources: readonly V
     flags = flags === undefined ? raised : ir.i32.or(flags, raised);
   }
   return [result, flags as Value];
+}
+
+/** Lane 0 of `v`, the others of `rest`. */
+function lowOnly(ir: Builder, shape: Shape, v: Value, rest: Value): Value {
+  const low = shape === 'f32x4' ? 4 : 8;
+  return ir.shuffle(v, rest, Array.from({ length: 16 }, (_, k) => (k < low ? k : 16 + k)));
 }
 
 // ---- arithmetic ----
@@ -77,20 +121,41 @@ function zeroIsRight(ir: Builder, shape: Shape, op: Operation, a: Value, b: Valu
   if (op === 'mul') return ir.v128.or(f.eq(a, zeros(ir)), f.eq(b, zeros(ir)));
   return op === 'div' ? f.eq(a, zeros(ir)) : undefined;
 }
+/** Of the sign of (x op y) − r, NaN where it cannot be told by the engine's own operations. */
+function errorOf(ir: Builder, shape: Shape, op: Operation, x: Value, y: Value, r: Value): Value {
+  const f = ir[shape];
+  const { v128 } = ir;
+  const unless = (known: Value, v: Value): Value => v128.or(v, v128.not(known));
+  if (op === 'add' || op === 'sub') {
+    // Knuth's exact error of a sum
+    const second = op === 'sub' ? f.neg(y) : y;
+    const b = f.sub(r, x);
+    return f.add(f.sub(x, f.sub(r, b)), f.sub(second, b));
+  }
+  if (!maddIsFused()) return splat(ir, shape, formatOf(shape).nan);
+  if (op === 'mul') return unless(isRoomy(ir, shape, r), f.relaxed_madd(x, y, f.neg(r)));
+  const remainder = f.relaxed_nmadd(r, y, x);
+  return unless(v128.and(isRoomy(ir, shape, x), isRoomy(ir, shape, r)), v128.xor(remainder, v128.and(y, splat(ir, shape, formatOf(shape).sign))));
+}
+/** Return what the engine's operation does for these lanes, if MXCSR, operands and result are as most are. */
+function retSimple(ir: Builder, shape: Shape, op: Operation, x: Value, y: Value, control: Value, ret: (r: Value, flags: Value) => void): void {
+  const f = ir[shape];
+  const r = f[op](x, y);
+  const right = zeroIsRight(ir, shape, op, x, y);
+  const isZero = f.eq(r, zeros(ir));
+  const result = ir.v128.or(isSafe(ir, shape, r), right === undefined ? isZero : ir.v128.and(isZero, right));
+  const fine = ir.v128.and(ir.v128.and(isPlain(ir, shape, x), isPlain(ir, shape, y)), result);
+  ir.if(ir.i32x4.all_true(fine), () => {
+    ir.if(isUsual(ir, control), () => ret(r, ir.const32(0)));
+    retCorrected(ir, shape, r, errorOf(ir, shape, op, x, y, r), control, ret);
+  });
+}
 const BINARY_PARAMS = ['v128', 'v128', 'i32'] as const;
 /** (a, b, MXCSR) → a op b in every lane. */
 const PACKED = table(OPERATIONS, (op, shape) =>
   pure(`${op}.${shape}`, BINARY_PARAMS, RESULT, (ir, a, b, mxcsr) => {
     const [x, y, control] = [a, b, mxcsr] as [Value, Value, Value];
-    const f = ir[shape];
-    ir.if(isUsual(ir, control), () => {
-      const r = f[op](x, y);
-      const right = zeroIsRight(ir, shape, op, x, y);
-      const isZero = f.eq(r, zeros(ir));
-      const result = ir.v128.or(isSafe(ir, shape, r), right === undefined ? isZero : ir.v128.and(isZero, right));
-      const fine = ir.v128.and(ir.v128.and(isPlain(ir, shape, x), isPlain(ir, shape, y)), result);
-      ir.if(ir.i32x4.all_true(fine), () => ir.ret([r, ir.const32(0)]));
-    });
+    retSimple(ir, shape, op, x, y, control, (r, flags) => ir.ret([r, flags]));
     ir.ret(eachLane(ir, shape, ARITHMETIC[op].get(formatOf(shape)) as Helper, [x, y], () => [control]));
   }),
 );
@@ -98,34 +163,47 @@ const PACKED = table(OPERATIONS, (op, shape) =>
 const SCALAR = table(OPERATIONS, (op, shape) =>
   pure(`${op}.${scalarOf(shape)}.low`, BINARY_PARAMS, RESULT, (ir, a, b, mxcsr) => {
     const [x, y, control] = [a, b, mxcsr] as [Value, Value, Value];
-    const type = scalarOf(shape);
-    const f = ir[type];
-    const constant = (bits: bigint): Value => (type === 'f32' ? ir.constF32(Number(bits)) : ir.constF64(bits));
-    const { i32 } = ir;
-    ir.if(isUsual(ir, control), () => {
-      const p = ir[shape].extract_lane(x, 0);
-      const q = ir[shape].extract_lane(y, 0);
-      const r = f[op](p, q);
-      const nothing = constant(0n);
-      const normal = constant(least(formatOf(shape)));
-      const size = f.abs(r);
-      const safe = i32.and(f.gt(size, normal), f.lt(size, constant(formatOf(shape).infinity)));
-      const both = i32.and(f.ge(f.abs(p), normal), f.ge(f.abs(q), normal));
-      ir.if(i32.and(safe, both), () => ir.ret([ir[shape].replace_lane(x, 0, r), ir.const32(0)]));
-      // zeros are frequent enough
-      const isPlainNumber = (v: Value): Value => i32.or(f.ge(f.abs(v), normal), f.eq(v, nothing));
-      const right = op === 'mul' ? i32.or(f.eq(p, nothing), f.eq(q, nothing)) : op === 'div' ? f.eq(p, nothing) : ir.const32(1);
-      const result = i32.or(safe, i32.and(f.eq(r, nothing), right));
-      ir.if(i32.and(i32.and(isPlainNumber(p), isPlainNumber(q)), result), () => ir.ret([ir[shape].replace_lane(x, 0, r), ir.const32(0)]));
-    });
+    // 1 op 1 in the other lanes: exact
+    const alone = (v: Value): Value => lowOnly(ir, shape, v, splat(ir, shape, formatOf(shape).one));
+    retSimple(ir, shape, op, alone(x), alone(y), control, (r, flags) => ir.ret([lowOnly(ir, shape, r, x), flags]));
     ir.ret(eachLane(ir, shape, ARITHMETIC[op].get(formatOf(shape)) as Helper, [x, y], () => [control], x, 1));
   }),
 );
-
+/**
+ * Emit: `r`, the engine's result, if MXCSR is as usual and `fine` holds in all lanes (`scalar`: in lane 0); otherwise
+ * what `helper` returns.
+ */
+function usualOr(context: FloatContext, ir: Builder, r: Value, fine: Value, scalar: boolean, helper: Helper, args: readonly Value[]): Value {
+  const control = ir.get(MXCSR);
+  const out = ir.temp('v128');
+  const raised = ir.temp('i32');
+  const all = scalar ? ir.i32x4.extract_lane(fine, 0) : ir.i32x4.all_true(fine);
+  ir.if(
+    ir.i32.and(all, isUsual(ir, control)),
+    () => {
+      ir.set(out, r);
+      ir.set(raised, ir.const32(0));
+    },
+    () => {
+      const [result, flags] = ir.call(helper, [...args, control]) as [Value, Value];
+      ir.set(out, result);
+      ir.set(raised, flags);
+    },
+  );
+  context.raise(ir.get(raised));
+  return ir.get(out);
+}
+/** Lanes in which operands and result are all inside the range of normal numbers. */
+function isInside(ir: Builder, shape: Shape, operands: readonly Value[], r: Value): Value {
+  const f = ir[shape];
+  const size = f.abs(r);
+  const smallest = operands.reduce((m, v) => f.pmin(m, f.abs(v)), size);
+  return ir.v128.and(f.gt(smallest, splat(ir, shape, least(formatOf(shape)))), f.lt(size, splat(ir, shape, greatest(formatOf(shape)))));
+}
 export function exactArithmetic(context: FloatContext, ir: Builder, shape: Shape, op: Operation, a: Value, b: Value, scalar = false): Value {
-  const [r, flags] = ir.call((scalar ? SCALAR : PACKED)[op][shape], [a, b, ir.get(MXCSR)]) as [Value, Value];
-  context.raise(flags);
-  return r;
+  const f = ir[shape];
+  const r = scalar ? f.replace_lane(a, 0, ir[scalarOf(shape)][op](f.extract_lane(a, 0), f.extract_lane(b, 0))) : f[op](a, b);
+  return usualOr(context, ir, r, isInside(ir, shape, [a, b], r), scalar, (scalar ? SCALAR : PACKED)[op][shape], [a, b]);
 }
 
 // ---- square root ----
@@ -133,24 +211,25 @@ export function exactArithmetic(context: FloatContext, ir: Builder, shape: Shape
 /** (a, b, MXCSR) → a with lane 0 replaced by √b; all lanes √b for 'packed'. */
 const ROOT = table(['packed', 'scalar'], (kind, shape) =>
   pure(`sqrt.${shape}.${kind}`, BINARY_PARAMS, RESULT, (ir, a, b, mxcsr) => {
-    const [x, y, control] = [a, b, mxcsr] as [Value, Value, Value];
+    const [x, v, control] = [a, b, mxcsr] as [Value, Value, Value];
+    const scalar = kind === 'scalar';
+    const y = scalar ? lowOnly(ir, shape, v, splat(ir, shape, formatOf(shape).one)) : v;
+    const ret = (r: Value, flags: Value): void => ir.ret([scalar ? lowOnly(ir, shape, r, x) : r, flags]);
     const f = ir[shape];
     const fine = ir.v128.or(ir.v128.and(f.ge(y, splat(ir, shape, least(formatOf(shape)))), f.lt(y, splat(ir, shape, formatOf(shape).infinity))), f.eq(y, zeros(ir)));
-    const helper = SQUARE_ROOT.get(formatOf(shape)) as Helper;
-    if (kind === 'packed') {
-      ir.if(ir.i32.and(isUsual(ir, control), ir.i32x4.all_true(fine)), () => ir.ret([f.sqrt(y), ir.const32(0)]));
-      ir.ret(eachLane(ir, shape, helper, [y], () => [control]));
-      return;
-    }
-    const type = scalarOf(shape);
-    ir.if(ir.i32.and(isUsual(ir, control), ir.i32x4.extract_lane(fine, 0)), () => ir.ret([f.replace_lane(x, 0, ir[type].sqrt(f.extract_lane(y, 0))), ir.const32(0)]));
-    ir.ret(eachLane(ir, shape, helper, [y], () => [control], x, 1));
+    ir.if(ir.i32x4.all_true(fine), () => {
+      const r = f.sqrt(y);
+      ir.if(isUsual(ir, control), () => ret(r, ir.const32(0)));
+      if (maddIsFused()) retCorrected(ir, shape, r, ir.v128.or(f.relaxed_nmadd(r, r, y), ir.v128.not(isRoomy(ir, shape, y))), control, ret);
+    });
+    ir.ret(eachLane(ir, shape, SQUARE_ROOT.get(formatOf(shape)) as Helper, [v], () => [control], scalar ? x : undefined, scalar ? 1 : laneCount(shape)));
   }),
 );
 export function exactSquareRoot(context: FloatContext, ir: Builder, shape: Shape, a: Value, b: Value, scalar = false): Value {
-  const [r, flags] = ir.call(ROOT[scalar ? 'scalar' : 'packed'][shape], [a, b, ir.get(MXCSR)]) as [Value, Value];
-  context.raise(flags);
-  return r;
+  const f = ir[shape];
+  const r = scalar ? f.replace_lane(a, 0, ir[scalarOf(shape)].sqrt(f.extract_lane(b, 0))) : f.sqrt(b);
+  const fine = ir.v128.and(f.gt(b, splat(ir, shape, least(formatOf(shape)))), f.lt(b, splat(ir, shape, greatest(formatOf(shape)))));
+  return usualOr(context, ir, r, fine, scalar, ROOT[scalar ? 'scalar' : 'packed'][shape], [a, b]);
 }
 
 // ---- fused multiply-add ----
@@ -177,7 +256,16 @@ const MULTIPLY_ADD = table(['packed', 'scalar'], (kind, shape) =>
 );
 /** ±(x·y) + z, with the signs of z turned where `signs` has sign bits. */
 export function exactMultiplyAdd(context: FloatContext, ir: Builder, shape: Shape, x: Value, y: Value, z: Value, signs: Value, negateProduct: boolean, scalar: boolean): Value {
-  const [r, flags] = ir.call(MULTIPLY_ADD[scalar ? 'scalar' : 'packed'][shape], [x, y, z, signs, ir.const32(negateProduct ? 1 : 0), ir.get(MXCSR)]) as [Value, Value];
+  const helper = MULTIPLY_ADD[scalar ? 'scalar' : 'packed'][shape];
+  const args = [x, y, z, signs, ir.const32(negateProduct ? 1 : 0)];
+  if (maddIsFused()) {
+    const f = ir[shape];
+    const addend = ir.v128.xor(z, signs);
+    const full = negateProduct ? f.relaxed_nmadd(x, y, addend) : f.relaxed_madd(x, y, addend);
+    const r = scalar ? f.replace_lane(x, 0, f.extract_lane(full, 0)) : full;
+    return usualOr(context, ir, r, isInside(ir, shape, [x, y, z], r), scalar, helper, args);
+  }
+  const [r, flags] = ir.call(helper, [...args, ir.get(MXCSR)]) as [Value, Value];
   context.raise(flags);
   return r;
 }

@@ -53,6 +53,13 @@ export class FloatContext {
     this.step = 0;
     const ir = this.#ir;
     const { i32 } = ir;
+    const any = steps.filter((v) => v !== undefined).reduce((a, b) => i32.or(a, b));
+    const update = (): void => this.#update(steps, trap);
+    if (ir.constantOf(any) !== 0n) ir.if(any, update);
+  }
+  #update(steps: readonly (Value | undefined)[], trap: (condition: Value) => void): void {
+    const ir = this.#ir;
+    const { i32 } = ir;
     const control = ir.get(MXCSR);
     const masks = i32.xor(i32.shr_u(control, ir.const32(MASK_SHIFT)), ir.const32(ALL_EXCEPTIONS));
     let flags: Value | undefined;
