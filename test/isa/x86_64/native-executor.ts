@@ -13,14 +13,15 @@
  */
 import koffi from 'koffi';
 
-export const DATA = 0x1000_0000;
+// Far above the heap of a node that is not position-independent, and below 2 GiB.
+export const DATA = 0x7000_0000;
 export const DATA_SIZE = 0x4000;
 export const DATA_READ_ONLY = DATA + DATA_SIZE;
-export const CODE = 0x1100_0000;
+export const CODE = 0x7100_0000;
 export const CODE_SIZE = 0x1000;
-const STUB = 0x1200_0000;
-const BLOCK = 0x1201_0000;
-const SIGNAL_STACK = 0x1202_0000;
+const STUB = 0x7200_0000;
+const BLOCK = 0x7201_0000;
+const SIGNAL_STACK = 0x7202_0000;
 const SIGNAL_STACK_SIZE = 0x10000;
 
 /** Offsets in the control block. */
