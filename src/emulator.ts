@@ -18,6 +18,7 @@ import { X86Frontend } from './isa/x86_64/frontend.ts';
 import { loaderFacts, trapSignal } from './isa/x86_64/linux.ts';
 import { x86SignalFrames } from './isa/x86_64/signal-frame.ts';
 import { TRAP } from './isa/x86_64/traps.ts';
+import { wildAccess } from './isa/x86_64/wild-address.ts';
 import { CodePages } from './jit/code-pages.ts';
 import { Jit } from './jit/jit.ts';
 import * as layout from './jit/layout.ts';
@@ -236,7 +237,7 @@ class Emulator {
   }
 
   /** A synchronous signal of the guest's own making; registers and pc are those at the instruction. */
-  #fault(signal: number, code: number, address: number): void {
+  #fault(signal: number, code: number, address: number | bigint): void {
     const info = new Uint8Array(128);
     const view = new DataView(info.buffer);
     view.setInt32(0, signal, true);
@@ -268,10 +269,19 @@ class Emulator {
         // What the guest has not mapped is PROT_NONE on the host.
         const code = fault.signal === SIGSEGV && space.find(address) === undefined ? SEGV_MAPERR : fault.code;
         this.#fault(fault.signal, code, address);
-      } else this.#fault(SIGSEGV, SI_KERNEL, 0);
+      } else this.#wildFault(pc);
       return;
     }
     throw error;
+  }
+
+  /** An access beyond the guest's address space, which the host's kernel never saw. */
+  #wildFault(pc: number): void {
+    const { guestMemory } = this.#machine;
+    const insn = this.#precise ? this.#frontend.decode(guestMemory.readPartial(pc, 15), 0, pc) : undefined;
+    const wild = insn === undefined ? undefined : wildAccess(insn, (name) => this.#cpu.getRegister(name) ?? 0n, guestMemory.size);
+    if (wild === undefined) this.#fault(SIGSEGV, SI_KERNEL, 0);
+    else this.#fault(wild.signal.signal, wild.signal.code, wild.address);
   }
 
   #reportUndefined(pc: number): void {

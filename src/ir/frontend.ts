@@ -42,6 +42,8 @@ export interface Frontend<I extends Instruction = Instruction> {
   readonly hotParams: readonly [Var, Var];
   readonly hotResults: readonly [Var, Var];
   readonly maxInstructionLength: number;
+  /** What translated code expects to find in state memory at all times. */
+  readonly constants?: { readonly offset: number; readonly bytes: Uint8Array };
   /** All helpers' JavaScript and IR functions are found through the values; listed for tests. */
   readonly helpers: readonly Helper[];
   /**

@@ -56,7 +56,9 @@ export class HelperCompiler {
       },
     };
     const lowered = new Lowering().helper(ir, entry, imports, params);
-    m.func(m.type(helper.params, helper.results), lowered.locals, lowered.body, { name: helper.name, exported: 'f' });
+    // The names differ because V8 gives a module with the same bytes the code it has already, of whatever tier.
+    const name = optimised ? `${helper.name}_optimised` : helper.name;
+    m.func(m.type(helper.params, helper.results), lowered.locals, lowered.body, { name, exported: 'f' });
     return instantiate(m.finish().bytes, { g: this.#memories, h: callees }, optimised).exports['f'];
   }
 }

@@ -126,6 +126,7 @@ export class Jit {
     this.#guestPages = guestPages;
     this.#state = state;
     this.#words = new Int32Array(state.buffer);
+    if (frontend.constants !== undefined) new Uint8Array(state.buffer).set(frontend.constants.bytes, frontend.constants.offset);
     const env: HelperEnv = { state: new DataView(state.buffer) };
     this.#helpers = new HelperCompiler({ m: memory, s: state }, env, guestPages);
     this.#ir = new Builder(frontend.vars);

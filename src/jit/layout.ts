@@ -1,6 +1,6 @@
 /**
  * Where translated code and its runtime keep things in state memory (memory 1), above the 4 KiB that belong to the ISA,
- * and which slots of the region table are special.
+ * and which slots of the region table are special. From 0x4000 to the jump cache the ISA may keep tables.
  */
 
 /** Pages of 64 KiB of a thread's state memory. */

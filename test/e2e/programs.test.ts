@@ -231,5 +231,6 @@ describe('compiled programs', { concurrency: 2 }, () => {
   c('numbers.c', ['-O0', '-lm'], [], undefined, noFma);
   c('signals.c');
   c('wakeups.c');
+  c('wild-addresses.c');
   for (const how of ['abort', 'segv', 'fpe', 'ill', 'kill', 'term', 'pipe', 'exit']) c('dies.c', [], [how]);
 });

@@ -22,7 +22,7 @@ export interface WasmExit {
  * `pages`). State memory is reachable as `state`.
  */
 export class RegionRunner {
-  readonly #frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults'>;
+  readonly #frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults' | 'constants'>;
   readonly memory: WebAssembly.Memory;
   readonly stateMemory = new WebAssembly.Memory({ initial: layout.STATE_PAGES, maximum: layout.STATE_PAGES });
   readonly state = new Uint8Array(this.stateMemory.buffer);
@@ -34,13 +34,14 @@ export class RegionRunner {
   #entered = false;
 
   constructor(
-    frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults'>,
+    frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults' | 'constants'>,
     memory: WebAssembly.Memory,
     pages: number,
   ) {
     this.#frontend = frontend;
     this.memory = memory;
     this.#pages = pages;
+    if (frontend.constants !== undefined) this.state.set(frontend.constants.bytes, frontend.constants.offset);
     this.#helpers = new HelperCompiler({ m: memory, s: this.stateMemory }, { state: this.#view }, pages);
     const resolve = (): number => {
       if (this.#entered) throw new Done();

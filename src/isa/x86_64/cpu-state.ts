@@ -51,8 +51,13 @@ export const STATE = {
   /** 1 KiB for a helper's results and arguments that do not fit its signature; no meaning between instructions. */
   scratch: 1024,
   scratchSize: 1024,
-  /** First byte not used by this ISA. */
-  end: 4096,
+  /** Tables of simd/approximation.ts, 24 KiB, in the room above the 4 KiB that layout.ts leaves to the ISA. */
+  approximations: 0x4000,
+  /** First byte that is neither register nor scratch. */
+  end: 2048,
+  /** Constants of translated code (simd/constants.ts), up to the end of the ISA's part. */
+  constants: 2048,
+  constantsSize: 2048,
 } as const;
 
 const vars: Var[] = [];

@@ -18,7 +18,9 @@ import { wait } from './x87/instruction.ts';
 import { isStmxcsr, readsControlOnly, readsFlags } from './mxcsr-use.ts';
 import { AES_ROUNDS } from './simd/aes.ts';
 import { CLMUL } from './simd/clmul.ts';
+import { constantPool } from './simd/constants.ts';
 import { FMA_HELPERS } from './simd/fma.ts';
+import { APPROXIMATIONS } from './simd/approximation.ts';
 import { CONVERSION_HELPERS } from './simd/exact-convert.ts';
 import { VECTOR_HELPERS } from './simd/exact-vector.ts';
 import { SHA1_ROUNDS, SHA256_ROUNDS } from './simd/sha.ts';
@@ -42,7 +44,8 @@ export class X86Frontend implements Frontend<Insn> {
   readonly hotParams = HOT_PARAMS;
   readonly hotResults = HOT_RESULTS;
   readonly maxInstructionLength = 15;
-  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS, ...VECTOR_HELPERS, ...CONVERSION_HELPERS];
+  readonly constants = constantPool;
+  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS, ...APPROXIMATIONS, ...VECTOR_HELPERS, ...CONVERSION_HELPERS];
   readonly #decoder: Decoder;
   readonly #emitter = new Emitter();
   /** cc_op where a block ended, by block id; undefined or -1: not known. */

@@ -20,9 +20,12 @@ export function fxsaveState(state: DataView, image: Uint8Array): void {
   out.setUint16(AREA.control, state.getUint32(STATE.x87Control, true), true);
   out.setUint16(AREA.status, (state.getUint32(STATE.x87Status, true) & ~TOP) | (top << 11), true);
   out.setUint8(AREA.tag, state.getUint32(STATE.x87Tag, true));
-  out.setUint16(AREA.opcode, state.getUint32(STATE.x87Opcode, true), true);
-  out.setBigUint64(AREA.ip, state.getBigUint64(STATE.x87Ip, true), true);
-  out.setBigUint64(AREA.dp, state.getBigUint64(STATE.x87Dp, true), true);
+  // the last instruction only while an exception is pending, as in instructions/sse-state.ts
+  if ((state.getUint32(STATE.x87Status, true) & 0x80) !== 0) {
+    out.setUint16(AREA.opcode, state.getUint32(STATE.x87Opcode, true), true);
+    out.setBigUint64(AREA.ip, state.getBigUint64(STATE.x87Ip, true), true);
+    out.setBigUint64(AREA.dp, state.getBigUint64(STATE.x87Dp, true), true);
+  }
   out.setUint32(AREA.mxcsr, state.getUint32(STATE.mxcsr, true), true);
   out.setUint32(AREA.mxcsrMask, MXCSR_MASK, true);
   for (let i = 0; i < 8; i++) {
@@ -38,8 +41,11 @@ export function fxrstorState(state: DataView, image: Uint8Array): void {
   const from = new DataView(image.buffer, image.byteOffset, FXSAVE_SIZE);
   const status = from.getUint16(AREA.status, true);
   const top = (status & TOP) >> 11;
-  state.setUint32(STATE.x87Control, from.getUint16(AREA.control, true) | 0x40, true);
-  state.setUint32(STATE.x87Status, status & ~TOP, true);
+  const control = (from.getUint16(AREA.control, true) & 0x1f7f) | 0x40;
+  // ES and B say whether an exception is pending, whatever stands in the image
+  const pending = (status & ~control & 0x3f) !== 0 ? 0x8080 : 0;
+  state.setUint32(STATE.x87Control, control, true);
+  state.setUint32(STATE.x87Status, (status & 0x477f) | pending, true);
   state.setUint32(STATE.x87Top, top, true);
   state.setUint32(STATE.x87Tag, from.getUint8(AREA.tag), true);
   state.setUint32(STATE.x87Opcode, from.getUint16(AREA.opcode, true) & 0x7ff, true);

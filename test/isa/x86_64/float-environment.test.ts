@@ -9,7 +9,7 @@ import { setFlagsFromString } from 'node:v8';
 import { assumeMadd } from '../../../src/ir/relaxed.ts';
 import { ENCODINGS, type Encoding } from '../../../src/isa/x86_64/declare.ts';
 import { type Case, encodeRandom, randomData, randomState } from './generate.ts';
-import { DATA, nativeAvailable, XMM } from './native-executor.ts';
+import { DATA, nativeAvailable, sameApproximations, XMM } from './native-executor.ts';
 import { Random } from './random.ts';
 import { compare, decodeAll, describeCase, frontend, runInterpreted, runNative, runWasm } from './semantics.ts';
 
@@ -22,7 +22,10 @@ const SHOWN = 3;
 const COMPUTES =
   /^v?(add|sub|mul|div|min|max|sqrt|cmp|u?comi|round|h(add|sub)|addsub|dp|cvt|f?n?m(add|sub))[a-z0-9]*(ps|pd|ss|sd|ph|si|dq|pi)$/;
 const INTEGERS = /^(v?p|xadd|cmpxchg)/;
-const rows = ENCODINGS.filter((row) => COMPUTES.test(row.mnemonic) || row.options.cpuid === 'fma').filter(
+const rows = ENCODINGS.filter((row) =>
+    COMPUTES.test(row.mnemonic) ||
+    row.options.cpuid === 'fma' ||
+    (sameApproximations && /^v?r(cp|sqrt)[ps]s$/.test(row.mnemonic))).filter(
   (row) => !INTEGERS.test(row.mnemonic) && /^(sse|avx|fma|f16c)/.test(row.options.cpuid ?? ''),
 );
 

@@ -11,6 +11,7 @@
  * and continues at the exit stub, so the kernel itself restores the registers of the faulting moment. Faults at any other
  * time go on to the handler that was there before (V8's), or to the default action.
  */
+import { readFileSync } from 'node:fs';
 import koffi from 'koffi';
 
 // Far above the heap of a node that is not position-independent, and below 2 GiB.
@@ -83,6 +84,16 @@ export function nativeExecutor(): NativeExecutor {
 }
 /** Whether this host can be the oracle. */
 export const nativeAvailable = process.platform === 'linux' && process.arch === 'x64';
+/** Whether it gives RCPPS and RSQRTPS the digits that ours have: an AMD processor of family 1Ah. */
+export const sameApproximations = isFamily1a();
+function isFamily1a(): boolean {
+  try {
+    const info = readFileSync('/proc/cpuinfo', 'utf8');
+    return info.includes('AuthenticAMD') && /^cpu family\s*: 26$/m.test(info);
+  } catch {
+    return false;
+  }
+}
 
 function create(): NativeExecutor {
   if (!nativeAvailable) throw new Error('the native executor needs x86-64 Linux');

@@ -11,6 +11,7 @@ import { CpuModel, FEATURES, setCpuModel } from '../../../src/isa/x86_64/cpuid.t
 import { CC_FLAGS } from '../../../src/isa/x86_64/flags.ts';
 import { X86Frontend } from '../../../src/isa/x86_64/frontend.ts';
 import type { Insn } from '../../../src/isa/x86_64/insn.ts';
+import { constantPool } from '../../../src/isa/x86_64/simd/constants.ts';
 import { TRAP } from '../../../src/isa/x86_64/traps.ts';
 import { CODE, DATA, DATA_SIZE, nativeExecutor, type NativeResult, type NativeState, newState, XMM } from './native-executor.ts';
 import { RegionRunner } from '../../jit/run-region.ts';
@@ -19,14 +20,14 @@ import { type Case, CODE_AT } from './generate.ts';
 // everything there is, as the host is taken to have it
 setCpuModel(new CpuModel(Object.keys(FEATURES)));
 export const frontend = new X86Frontend();
-const STATE_SIZE = 8192;
+const STATE_SIZE = 0x10000;
 const GPR = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
 
 // ---- register file ↔ state memory ----
 
 export function loadState(state: Uint8Array, s: NativeState): void {
   const view = new DataView(state.buffer, state.byteOffset);
-  state.fill(0);
+  state.fill(0, 0, STATE.end);
   s.gpr.forEach((v, k) => view.setBigUint64(STATE.gpr + 8 * k, v, true));
   view.setUint32(STATE.ccA, Number(s.rflags & 0x8d5n), true);
   view.setUint32(STATE.df, Number((s.rflags >> 10n) & 1n), true);
@@ -170,6 +171,7 @@ export function outcomeOf(exit: Exit, state: Uint8Array, data: Uint8Array): Outc
 }
 
 const stateBuffer = new Uint8Array(STATE_SIZE);
+stateBuffer.set(constantPool.bytes, constantPool.offset);
 /** Plain floating point asks for exact: as the emulator does, but from the beginning of the case. */
 function goOnExact(outcome: Outcome, again: () => Outcome): Outcome {
   if (outcome.exception !== TRAP.exactFloat) return outcome;

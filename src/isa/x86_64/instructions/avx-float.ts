@@ -2,6 +2,7 @@
 import type { Builder, Value } from '../../../ir/builder.ts';
 import { enc, instruction, type Semantics } from '../declare.ts';
 import { Ed, Ey, Gd, Gy, Hdq, Hpd, Hps, Hsd, Hss, Hx, Ib, Lx, Md, r, Upd, Ups, Uss, Vdq, Vpd, Vps, Vsd, Vss, Vx, w, Wdq, Wpd, Wps, Wq, Wsd, Wss, Wx } from '../operands.ts';
+import { reciprocal, reciprocalRoot } from '../simd/approximation.ts';
 import { demote, demotePair, doublesToDwords, dwordsToFloats, floatsToDwords, fromInteger, promote, promotePair } from '../simd/convert.ts';
 import * as fp from '../simd/float.ts';
 import * as int from '../simd/integer.ts';
@@ -29,7 +30,7 @@ instruction('vsqrtps', AVX, both(undefined, 'NP.0F.WIG 51 /r', w(Vps), r(Wps)), 
 instruction('vsqrtpd', AVX, both(undefined, '66.0F.WIG 51 /r', w(Vpd), r(Wpd)), unary(fp.squareRoot('f64x2')));
 instruction('vsqrtss', AVX, [enc('VEX.LIG.F3.0F.WIG 51 /r', w(Vss), r(Hss), r(Wss))], narrow(fp.scalarSquareRoot('f32x4')));
 instruction('vsqrtsd', AVX, [enc('VEX.LIG.F2.0F.WIG 51 /r', w(Vsd), r(Hsd), r(Wsd))], narrow(fp.scalarSquareRoot('f64x2')));
-for (const [name, opcode, f] of [['vrsqrt', '52', fp.reciprocalRoot], ['vrcp', '53', fp.reciprocal]] as const) {
+for (const [name, opcode, f] of [['vrsqrt', '52', reciprocalRoot], ['vrcp', '53', reciprocal]] as const) {
   instruction(`${name}ps`, AVX, both(undefined, `NP.0F.WIG ${opcode} /r`, w(Vps), r(Wps)), unary(f));
   instruction(`${name}ss`, AVX, [enc(`VEX.LIG.F3.0F.WIG ${opcode} /r`, w(Vss), r(Hss), r(Wss))], narrow(fp.lowOf('f32x4', (ir, _a, b) => f(ir, b))));
 }

@@ -2,6 +2,7 @@
 import type { Builder, Value } from '../../../ir/builder.ts';
 import { enc, instruction, type InstructionOptions } from '../declare.ts';
 import { Ib, r, rw, Uss, Vdq, Vpd, Vps, Vsd, Vss, w, Wdq, Wpd, Wps, Wsd, Wss, Gd, Upd, Ups, XMM0, Md } from '../operands.ts';
+import { reciprocal, reciprocalRoot } from '../simd/approximation.ts';
 import { binary, binaryImm, unary, unaryImm } from '../simd/forms.ts';
 import * as fp from '../simd/float.ts';
 import * as int from '../simd/integer.ts';
@@ -29,7 +30,7 @@ instruction('sqrtps', SSE, [enc('NP 0F 51 /r', w(Vps), r(Wps))], unary(fp.square
 instruction('sqrtpd', SSE2, [enc('66 0F 51 /r', w(Vpd), r(Wpd))], unary(fp.squareRoot('f64x2')));
 instruction('sqrtss', SSE, [enc('F3 0F 51 /r', rw(Vss), r(Wss))], binary(fp.scalarSquareRoot('f32x4')));
 instruction('sqrtsd', SSE2, [enc('F2 0F 51 /r', rw(Vsd), r(Wsd))], binary(fp.scalarSquareRoot('f64x2')));
-for (const [name, opcode, f] of [['rsqrt', '52', fp.reciprocalRoot], ['rcp', '53', fp.reciprocal]] as const) {
+for (const [name, opcode, f] of [['rsqrt', '52', reciprocalRoot], ['rcp', '53', reciprocal]] as const) {
   instruction(`${name}ps`, SSE, [enc(`NP 0F ${opcode} /r`, w(Vps), r(Wps))], unary(f));
   instruction(`${name}ss`, SSE, [enc(`F3 0F ${opcode} /r`, rw(Vss), r(Wss))], binary(fp.lowOf('f32x4', (ir, _a, b) => f(ir, b))));
 }

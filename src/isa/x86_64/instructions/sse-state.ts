@@ -11,6 +11,7 @@ import { enc, instruction, type InstructionOptions, type Semantics } from '../de
 import type { Emitter } from '../emitter.ts';
 import { Md, Mstate, type Operand, r, w } from '../operands.ts';
 import { TRAP } from '../traps.ts';
+import { CODE_SELECTOR, DATA_SELECTOR } from '../x87/instruction.ts';
 
 const SSE: InstructionOptions = { group: 'sse', cpuid: 'sse' };
 const FXSR: InstructionOptions = { group: 'fxsr', cpuid: 'fxsr' };
@@ -54,14 +55,17 @@ export function storeX87(x: Emitter, d: Operand): void {
   put('i32.store16', AREA.control, ir.stateLoad('i32.load', STATE.x87Control));
   put('i32.store16', AREA.status, ir.i32.or(ir.stateLoad('i32.load', STATE.x87Status), ir.i32.shl(top, ir.const32(11))));
   put('i32.store16', AREA.tag, ir.stateLoad('i32.load', STATE.x87Tag));
-  put('i32.store16', AREA.opcode, ir.stateLoad('i32.load', STATE.x87Opcode));
-  // without REX.W: 32-bit offsets, then selectors, which are zero as on processors that no longer keep them
-  const pointer = (offset: number): Value => {
+  // As AMD's processors: what the last instruction was is told only while an exception is pending
+  const pending = ir.i32.and(ir.stateLoad('i32.load', STATE.x87Status), ir.const32(0x80));
+  put('i32.store16', AREA.opcode, ir.select(pending, ir.stateLoad('i32.load', STATE.x87Opcode), ir.const32(0)));
+  // without REX.W: 32-bit offsets, then selectors
+  const pointer = (offset: number, selector: number): Value => {
     const v = ir.stateLoad('i64.load', offset);
-    return x.insn.w ? v : ir.i64.and(v, ir.const64(0xffff_ffff));
+    const short = (): Value => ir.i64.or(ir.i64.and(v, ir.const64(0xffff_ffff)), ir.i64.shl(ir.stateLoad('i64.load16_u', selector), ir.const64(32)));
+    return ir.select(pending, x.insn.w ? v : short(), ir.const64(0));
   };
-  put('i64.store', AREA.ip, pointer(STATE.x87Ip));
-  put('i64.store', AREA.dp, pointer(STATE.x87Dp));
+  put('i64.store', AREA.ip, pointer(STATE.x87Ip, CODE_SELECTOR));
+  put('i64.store', AREA.dp, pointer(STATE.x87Dp, DATA_SELECTOR));
   for (let i = 0; i < 8; i++) {
     const at = stAddress(x, top, i);
     put('i64.store', AREA.st + 16 * i, ir.stateLoad('i64.load', STATE.x87, at));
@@ -93,6 +97,7 @@ export function loadX87(x: Emitter, s: Operand): () => void {
   const opcode = take('i32.load16_u', AREA.opcode);
   const ip = x.insn.w ? take('i64.load', AREA.ip) : take('i64.load32_u', AREA.ip);
   const dp = x.insn.w ? take('i64.load', AREA.dp) : take('i64.load32_u', AREA.dp);
+  const selectors = [AREA.ip, AREA.dp].map((at) => (x.insn.w ? ir.const32(0) : take('i32.load16_u', at + 4)));
   const st = Array.from({ length: 8 }, (_, i) => [take('i64.load', AREA.st + 16 * i), take('i32.load16_u', AREA.st + 16 * i + 8)] as const);
   const top = ir.i32.and(ir.i32.shr_u(status, ir.const32(11)), ir.const32(7));
   const usableControl = ir.i32.or(ir.i32.and(control, ir.const32(0x1f7f)), ir.const32(0x40));
@@ -107,6 +112,8 @@ export function loadX87(x: Emitter, s: Operand): () => void {
     ir.stateStore('i32.store', STATE.x87Opcode, ir.i32.and(opcode, ir.const32(0x7ff)));
     ir.stateStore('i64.store', STATE.x87Ip, ip);
     ir.stateStore('i64.store', STATE.x87Dp, dp);
+    ir.stateStore('i32.store', CODE_SELECTOR, selectors[0] as Value);
+    ir.stateStore('i32.store', DATA_SELECTOR, selectors[1] as Value);
     st.forEach(([significand, exponent], i) => {
       const at = stAddress(x, top, i);
       ir.stateStore('i64.store', STATE.x87, significand, at);

@@ -14,6 +14,7 @@ import type { Emitter } from '../emitter.ts';
 import { Mstate, type Operand, r, rw, w } from '../operands.ts';
 import { zero } from '../simd/integer.ts';
 import { TRAP } from '../traps.ts';
+import { CODE_SELECTOR, DATA_SELECTOR } from '../x87/instruction.ts';
 import { AREA, checkMxcsr, exactIfChanged, loadX87, loadXmms, storeMxcsrPair, storeX87, storeXmms } from './sse-state.ts';
 
 const XSAVE: InstructionOptions = { group: 'xsave', cpuid: 'xsave' };
@@ -86,7 +87,7 @@ const saveCompacted: Semantics = (x, d) => {
 
 function initialX87({ ir }: Emitter): void {
   ir.stateStore('i32.store', STATE.x87Control, ir.const32(INITIAL.x87Control));
-  for (const at of [STATE.x87Status, STATE.x87Tag, STATE.x87Top, STATE.x87Opcode]) ir.stateStore('i32.store', at, ir.const32(0));
+  for (const at of [STATE.x87Status, STATE.x87Tag, STATE.x87Top, STATE.x87Opcode, CODE_SELECTOR, DATA_SELECTOR]) ir.stateStore('i32.store', at, ir.const32(0));
   for (const at of [STATE.x87Ip, STATE.x87Dp]) ir.stateStore('i64.store', at, ir.const64(0));
   for (let k = 0; k < 8; k++) ir.stateStore('v128.store', STATE.x87 + 16 * k, zero(ir));
 }

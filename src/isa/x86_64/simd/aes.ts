@@ -7,6 +7,7 @@
  * it, is a table at u plus a table at v. Zero has the inverse 0x80 in the tables: a swizzle gives 0 for it, that is 1/∞.
  */
 import type { Builder, Helper, Value } from '../../../ir/builder.ts';
+import { pool, pooled } from './constants.ts';
 
 /** Product in the field of the given polynomial. */
 function multiply(a: number, b: number, polynomial: number, degree: number): number {
@@ -31,10 +32,11 @@ function mulPair(a: number, b: number): number {
   return ((hh ^ mul16(ah, bl) ^ mul16(al, bh)) << 4) | (mul16(hh, LAMBDA) ^ mul16(al, bl));
 }
 
+/** Tables, by their places among the constants. */
 interface Tables {
   /** Nibble → 1/nibble, and → 1/(λ·nibble); 0x80 for zero. */
-  readonly inverse: readonly number[];
-  readonly inverseLambda: readonly number[];
+  readonly inverse: number;
+  readonly inverseLambda: number;
   /** Into the tower basis, low and high nibble: of the byte, and of the S-box preimage of the byte. */
   readonly forward: Pair;
   readonly backward: Pair;
@@ -44,10 +46,8 @@ interface Tables {
   /** Byte times 9, 11, 13, 14, by its nibbles. */
   readonly times: Readonly<Record<9 | 11 | 13 | 14, Pair>>;
 }
-type Pair = readonly [readonly number[], readonly number[]];
-let known: Tables | undefined;
-function tables(): Tables {
-  if (known !== undefined) return known;
+type Pair = readonly [number, number];
+function makeTables(): Tables {
   // the image of the byte 2 is a root of the AES polynomial x^8 + x^4 + x^3 + x + 1
   const power = (b: number, n: number): number => range(n).reduce((p) => mulPair(p, b), 1);
   const root = range(256).find((b) => b > 15 && (power(b, 8) ^ power(b, 4) ^ power(b, 3) ^ b ^ 1) === 0) as number;
@@ -60,39 +60,39 @@ function tables(): Tables {
   const affine = (b: number): number => range(5).reduce((sum, k) => sum ^ ((b << k) & 255) ^ (b >> (8 - k)), 0);
   const unaffine: number[] = [];
   for (const b of range(256)) unaffine[affine(b)] = b;
-  const nibbles = (f: (byte: number) => number): Pair => [range(16).map((n) => f(n)), range(16).map((n) => f(n << 4))];
+  /** A linear function of a byte as tables at its low and its high nibble; `constant` is added to every result. */
+  const nibbles = (f: (byte: number) => number, constant = 0): Pair => [pool(range(16).map((n) => f(n) ^ constant)), pool(range(16).map((n) => f(n << 4)))];
   /** A linear function of the inverse, as tables at u and v. */
   const ofInverse = (f: (byte: number) => number): Pair => [
-    range(16).map((u) => f(out((inverse16(u) << 4) | mul16(LAMBDA, inverse16(u))))),
-    range(16).map((v) => f(out((inverse16(v) << 4) | (mul16(LAMBDA, inverse16(v)) ^ inverse16(v))))),
+    pool(range(16).map((u) => f(out((inverse16(u) << 4) | mul16(LAMBDA, inverse16(u)))))),
+    pool(range(16).map((v) => f(out((inverse16(v) << 4) | (mul16(LAMBDA, inverse16(v)) ^ inverse16(v)))))),
   ];
-  const back = nibbles((b) => toTower[unaffine[b] as number] as number);
-  // the constant of the S-box goes in with the low nibble
-  const constant = toTower[unaffine[0x63] as number] as number;
-  known = {
-    inverse: range(16).map((n) => (n === 0 ? 0x80 : inverse16(n))),
-    inverseLambda: range(16).map((n) => (n === 0 ? 0x80 : inverse16(mul16(LAMBDA, n)))),
+  const preimage = (b: number): number => toTower[unaffine[b] as number] as number;
+  return {
+    inverse: pool(range(16).map((n) => (n === 0 ? 0x80 : inverse16(n)))),
+    inverseLambda: pool(range(16).map((n) => (n === 0 ? 0x80 : inverse16(mul16(LAMBDA, n))))),
     forward: nibbles((b) => toTower[b] as number),
-    backward: [back[0].map((b) => b ^ constant), back[1]],
+    backward: nibbles(preimage, preimage(0x63)),
     sub: { 1: ofInverse(affine), 2: ofInverse((b) => mul256(2, affine(b))) },
     inverseSub: { 1: ofInverse((b) => b), 9: ofInverse((b) => mul256(9, b)), 11: ofInverse((b) => mul256(11, b)), 13: ofInverse((b) => mul256(13, b)), 14: ofInverse((b) => mul256(14, b)) },
     times: { 9: nibbles((b) => mul256(9, b)), 11: nibbles((b) => mul256(11, b)), 13: nibbles((b) => mul256(13, b)), 14: nibbles((b) => mul256(14, b)) },
   };
-  return known;
 }
+const TABLES = makeTables();
+const LOW_NIBBLES = pool(range(16).map(() => 15));
+const SBOX_CONSTANT = pool(range(16).map(() => 0x63));
 
 // ---- as IR ----
 
-const splat = (ir: Builder, byte: number): Value => ir.const128(new Uint8Array(16).fill(byte));
 /** Indices are below 16, or from 128 on for nothing. */
-const lookUp = (ir: Builder, table: readonly number[], index: Value): Value => ir.i8x16.relaxed_swizzle(ir.const128(table), index);
+const lookUp = (ir: Builder, table: number, index: Value): Value => ir.i8x16.relaxed_swizzle(pooled(ir, table), index);
 const lookUpBoth = (ir: Builder, [first, second]: Pair, a: Value, b: Value): Value => ir.v128.xor(lookUp(ir, first, a), lookUp(ir, second, b));
-const lowNibbles = (ir: Builder, v: Value): Value => ir.v128.and(v, splat(ir, 15));
-const highNibbles = (ir: Builder, v: Value): Value => ir.i8x16.shr_u(v, ir.const32(4));
+const lowNibbles = (ir: Builder, v: Value): Value => ir.v128.and(v, pooled(ir, LOW_NIBBLES));
+const highNibbles = (ir: Builder, v: Value): Value => lowNibbles(ir, ir.i16x8.shr_u(v, ir.const32(4)));
 
 /** The nibbles u and v of the inverse of each byte, after the linear map `into` the tower basis. */
 function invert(ir: Builder, bytes: Value, into: Pair): [Value, Value] {
-  const t = tables();
+  const t = TABLES;
   const { xor } = ir.v128;
   const x = lookUpBoth(ir, into, lowNibbles(ir, bytes), highNibbles(ir, bytes));
   const h = highNibbles(ir, x);
@@ -105,34 +105,37 @@ function invert(ir: Builder, bytes: Value, into: Pair): [Value, Value] {
 }
 
 /** Byte numbers of a state whose byte (row, column) comes from row + `down`, after the rows moved `by` columns a row. */
-const order = (down: number, by: 1 | 0 | -1): number[] =>
-  range(16).map((n) => {
-    const row = ((n & 3) + down) & 3;
-    return row + 4 * (((n >> 2) + by * row) & 3);
-  });
-const arrange = (ir: Builder, v: Value, down: number, by: 1 | 0 | -1): Value => ir.shuffle(v, v, order(down, by));
+const order = (down: number, by: number): number =>
+  pool(
+    range(16).map((n) => {
+      const row = ((n & 3) + down) & 3;
+      return row + 4 * (((n >> 2) + by * row) & 3);
+    }),
+  );
+const ORDERS = new Map([-1, 0, 1].map((by) => [by, [0, 1, 2, 3].map((down) => order(down, by))]));
+const arrange = (ir: Builder, v: Value, down: number, by: 1 | 0 | -1): Value => ir.i8x16.relaxed_swizzle(v, pooled(ir, ORDERS.get(by)?.[down] as number));
 const sum = (ir: Builder, ...values: Value[]): Value => values.reduce((a, b) => ir.v128.xor(a, b));
 
 function encrypt(ir: Builder, state: Value, key: Value): Value {
-  const { sub, forward } = tables();
+  const { sub, forward } = TABLES;
   const [u, v] = invert(ir, state, forward);
   const once = lookUpBoth(ir, sub[1], u, v);
   const twice = lookUpBoth(ir, sub[2], u, v);
   // MixColumns: 2, 3, 1, 1; of the S-box constant it makes the constant again
-  return sum(ir, arrange(ir, twice, 0, 1), arrange(ir, ir.v128.xor(once, twice), 1, 1), arrange(ir, once, 2, 1), arrange(ir, once, 3, 1), ir.v128.xor(key, splat(ir, 0x63)));
+  return sum(ir, arrange(ir, twice, 0, 1), arrange(ir, ir.v128.xor(once, twice), 1, 1), arrange(ir, once, 2, 1), arrange(ir, once, 3, 1), ir.v128.xor(key, pooled(ir, SBOX_CONSTANT)));
 }
 function encryptLast(ir: Builder, state: Value, key: Value): Value {
-  const { sub, forward } = tables();
+  const { sub, forward } = TABLES;
   const [u, v] = invert(ir, state, forward);
-  return ir.v128.xor(arrange(ir, lookUpBoth(ir, sub[1], u, v), 0, 1), ir.v128.xor(key, splat(ir, 0x63)));
+  return ir.v128.xor(arrange(ir, lookUpBoth(ir, sub[1], u, v), 0, 1), ir.v128.xor(key, pooled(ir, SBOX_CONSTANT)));
 }
 function decrypt(ir: Builder, state: Value, key: Value): Value {
-  const { inverseSub, backward } = tables();
+  const { inverseSub, backward } = TABLES;
   const [u, v] = invert(ir, state, backward);
   return sum(ir, ...([14, 11, 13, 9] as const).map((factor, down) => arrange(ir, lookUpBoth(ir, inverseSub[factor], u, v), down, -1)), key);
 }
 function decryptLast(ir: Builder, state: Value, key: Value): Value {
-  const { inverseSub, backward } = tables();
+  const { inverseSub, backward } = TABLES;
   const [u, v] = invert(ir, state, backward);
   return ir.v128.xor(arrange(ir, lookUpBoth(ir, inverseSub[1], u, v), 0, -1), key);
 }
@@ -154,14 +157,15 @@ export const AES_ROUNDS = {
 
 /** aesimc. */
 export function inverseMixColumns(ir: Builder, a: Value): Value {
-  const { times } = tables();
+  const { times } = TABLES;
   return sum(ir, ...([14, 11, 13, 9] as const).map((factor, down) => arrange(ir, lookUpBoth(ir, times[factor], lowNibbles(ir, a), highNibbles(ir, a)), down, 0)));
 }
+const KEY_WORDS = pool([4, 5, 6, 7, 5, 6, 7, 4, 12, 13, 14, 15, 13, 14, 15, 12]);
 /** aeskeygenassist: dwords 1 and 3 through the S-box, as they are and rotated by a byte plus the round constant. */
 export function keyGenAssist(ir: Builder, a: Value, constant: number): Value {
-  const { sub, forward } = tables();
+  const { sub, forward } = TABLES;
   const [u, v] = invert(ir, a, forward);
-  const s = ir.v128.xor(lookUpBoth(ir, sub[1], u, v), splat(ir, 0x63));
-  const words = ir.shuffle(s, s, [4, 5, 6, 7, 5, 6, 7, 4, 12, 13, 14, 15, 13, 14, 15, 12]);
+  const s = ir.v128.xor(lookUpBoth(ir, sub[1], u, v), pooled(ir, SBOX_CONSTANT));
+  const words = ir.i8x16.relaxed_swizzle(s, pooled(ir, KEY_WORDS));
   return ir.v128.xor(words, ir.const128(range(16).map((k) => (k === 4 || k === 12 ? constant : 0))));
 }

@@ -5,6 +5,7 @@
  * their bits reversed, reversed and shifted by one.
  */
 import type { Builder, Helper, Value } from '../../../ir/builder.ts';
+import { pool, pooled } from './constants.ts';
 
 const DIGITS = 0x1111_1111_1111_1111n;
 
@@ -26,13 +27,18 @@ function lowProduct(ir: Builder, x: Value, y: Value): Value {
   return result as Value;
 }
 
+const REVERSED = Array.from({ length: 16 }, (_, n) => ((n & 1) << 3) | ((n & 2) << 1) | ((n & 4) >> 1) | (n >> 3));
+const REVERSED_HIGH = pool(REVERSED.map((n) => n << 4));
+const REVERSED_LOW = pool(REVERSED);
+const LOW_NIBBLES = pool(new Uint8Array(16).fill(15));
+const BYTES_REVERSED = pool([7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8]);
 /** Bit k of each 64-bit lane becomes bit 63 − k. */
 function reverse(ir: Builder, v: Value): Value {
-  const table = (shift: number): Value => ir.const128(Array.from({ length: 16 }, (_, n) => (((n & 1) << 3) | ((n & 2) << 1) | ((n & 4) >> 1) | (n >> 3)) << shift));
-  const bytes = ir.shuffle(v, v, [7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8]);
-  const low = ir.v128.and(bytes, ir.const128(new Uint8Array(16).fill(15)));
-  const high = ir.i8x16.shr_u(bytes, ir.const32(4));
-  return ir.v128.or(ir.i8x16.relaxed_swizzle(table(4), low), ir.i8x16.relaxed_swizzle(table(0), high));
+  const nibbles = pooled(ir, LOW_NIBBLES);
+  const bytes = ir.i8x16.relaxed_swizzle(v, pooled(ir, BYTES_REVERSED));
+  const low = ir.v128.and(bytes, nibbles);
+  const high = ir.v128.and(ir.i16x8.shr_u(bytes, ir.const32(4)), nibbles);
+  return ir.v128.or(ir.i8x16.relaxed_swizzle(pooled(ir, REVERSED_HIGH), low), ir.i8x16.relaxed_swizzle(pooled(ir, REVERSED_LOW), high));
 }
 
 /** The product of the two 64-bit lanes. */

@@ -60,18 +60,6 @@ export const scalarSquareRoot = (shape: Shape): Binary => (ir, a, b) => {
   return ir.f64x2.replace_lane(a, 0, ir.f64.sqrt(ir.f64x2.extract_lane(b, 0)));
 };
 
-/** Denormal lanes become zero of their sign. */
-const flushDenormals: Unary = (ir, a) => {
-  const tiny = ir.f32x4.lt(ir.f32x4.abs(a), constants.splat32(ir, 0x00800000));
-  return ir.v128.bitselect(ir.v128.and(a, constants.splat32(ir, 0x80000000)), a, tiny);
-};
-/**
- * rcpps, rsqrtps: the manual bounds the relative error by 1.5·2^-12 and processors differ within it; ours are exact to
- * rounding. Denormal sources count as zero, denormal results are zero.
- */
-export const reciprocal: Unary = (ir, a) => flushDenormals(ir, ir.f32x4.div(constants.splat32(ir, 0x3f800000), flushDenormals(ir, a)));
-export const reciprocalRoot: Unary = (ir, a) => ir.f32x4.div(constants.splat32(ir, 0x3f800000), ir.f32x4.sqrt(flushDenormals(ir, a)));
-
 // ---- comparison ----
 
 /** Names of the predicates of the legacy forms, by immediate. */

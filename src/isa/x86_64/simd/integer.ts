@@ -4,6 +4,7 @@
  * half is zero and use the lower half of the result, unless a function says otherwise.
  */
 import type { Builder, Value } from '../../../ir/builder.ts';
+import { pool, pooled } from './constants.ts';
 
 export type Unary = (ir: Builder, a: Value) => Value;
 export type Binary = (ir: Builder, a: Value, b: Value) => Value;
@@ -108,6 +109,9 @@ export const LANEWISE = {
   punpckldq: (ir, a, b) => ir.shuffle(a, b, lanes(4, 0, 4, 1, 5)),
 } as const satisfies Record<string, Binary>;
 
+/** What a PSHUFB index byte is made of. */
+const INDEX_BITS = pool(new Uint8Array(16).fill(0x8f));
+
 /** Operations with an XMM form only (or whose MMX form differs: see MMX_OWN). */
 export const WIDE = {
   punpcklqdq: (ir, a, b) => ir.shuffle(a, b, lanes(8, 0, 2)),
@@ -132,7 +136,7 @@ export const WIDE = {
   pmuldq: evenProducts(true),
   pmulld: (ir, a, b) => ir.i32x4.mul(a, b),
   /** An index byte with bit 7 gives 0; otherwise its low four bits count. */
-  pshufb: (ir, a, b) => ir.i8x16.relaxed_swizzle(a, ir.v128.and(b, splat8(ir, 0x8f))),
+  pshufb: (ir, a, b) => ir.i8x16.relaxed_swizzle(a, ir.v128.and(b, pooled(ir, INDEX_BITS))),
   phaddw: (ir, a, b) => ir.i16x8.add(evenWords(ir, a, b), oddWords(ir, a, b)),
   phaddd: (ir, a, b) => ir.i32x4.add(evenDwords(ir, a, b), oddDwords(ir, a, b)),
   phaddsw: (ir, a, b) => ir.i16x8.add_sat_s(evenWords(ir, a, b), oddWords(ir, a, b)),

@@ -18,9 +18,17 @@ const sigma1 = sigma(17, 19, 10);
 const choose = (ir: Builder, x: Value, y: Value, z: Value): Value => ir.i32.xor(z, ir.i32.and(x, ir.i32.xor(y, z)));
 const majority = (ir: Builder, x: Value, y: Value, z: Value): Value => ir.i32.or(ir.i32.and(x, y), ir.i32.and(z, ir.i32.or(x, y)));
 const sumOf = (ir: Builder, ...v: Value[]): Value => v.reduce((a, b) => ir.i32.add(a, b));
-const dwords = (ir: Builder, v: Value): Value[] => [0, 1, 2, 3].map((lane) => ir.i32x4.extract_lane(v, lane));
+/** The four lanes, lowest first; by way of general registers, which is shorter than lane by lane. */
+const dwords = (ir: Builder, v: Value): Value[] =>
+  [0, 1].flatMap((lane) => {
+    const pair = ir.i64x2.extract_lane(v, lane);
+    return [ir.i32.wrap_i64(pair), ir.i32.wrap_i64(ir.i64.shr_u(pair, ir.const64(32)))];
+  });
 /** From the lowest lane up. */
-const vector = (ir: Builder, ...v: Value[]): Value => v.reduce((to, element, lane) => ir.i32x4.replace_lane(to, lane, element), zero(ir));
+function vector(ir: Builder, a: Value, b: Value, c: Value, d: Value): Value {
+  const pair = (low: Value, high: Value): Value => ir.i64.or(ir.i64.extend_i32_u(low), ir.i64.shl(ir.i64.extend_i32_u(high), ir.const64(32)));
+  return ir.i64x2.replace_lane(ir.i64x2.splat(pair(a, b)), 1, pair(c, d));
+}
 
 /** Two rounds: (CDGH, ABEF, words plus constants) → ABEF. */
 export const SHA256_ROUNDS: Helper = {
