@@ -55,11 +55,12 @@ async function snapshot(path: string): Promise<void> {
       entryPoints: [join(root, 'scripts/snapshot-entry.ts')],
       outfile: script,
       format: 'cjs',
+      external: [...(common.external ?? []), 'internal/*'],
       define: { ...define, 'import.meta.url': 'globalThis.lunagateUrl' },
     });
     execFileSync(
       process.execPath,
-      ['--single-threaded', '--no-warnings', '--snapshot-blob', path, '--build-snapshot', script],
+      ['--single-threaded', '--no-warnings', '--expose-internals', '--snapshot-blob', path, '--build-snapshot', script],
       {
         cwd: dist,
         stdio: ['ignore', 'ignore', 'inherit'],
@@ -76,6 +77,9 @@ await replace('lua.wasm', (path) =>
 );
 const blob = `lunagate-${process.arch}.blob`;
 await replace(blob, snapshot);
+await replace('lunagate-thread.mjs', (path) =>
+  build({ ...common, entryPoints: [join(root, 'src/cli/thread.ts')], outfile: path, format: 'esm' }),
+);
 // Last, for its time is what the launcher compares with the sources.
 await replace('lunagate.mjs', (path) =>
   build({ ...common, entryPoints: [join(root, 'src/cli/main.ts')], outfile: path, format: 'esm' }),

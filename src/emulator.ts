@@ -1,19 +1,25 @@
 /**
- * The composition root: puts machine, process, translator, hooks and log together and runs one program. The only
- * file that sees all folders.
+ * The composition root: puts machine, process, translator, hooks and log together and runs one program. Each guest thread
+ * has an `Emulator` of its own; the first one's starts the program, those of others wait in their Workers for a thread to
+ * run. The only file that sees all folders.
  */
+import { cloneFlags } from './abi/constants/process.ts';
 import type { RunOptions } from './cli/options.ts';
+import { setV8Flag } from './host/ffi.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
 import { PackDirectory } from './host/pack-files.ts';
-import { createMachine, type Machine } from './host/machine.ts';
+import { attachMachine, createMachine, type Machine, type MachineShare } from './host/machine.ts';
 import { startObservers } from './emulator/observers.ts';
 import { wantsFloatFlags } from './emulator/float-flags.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
+import { Mailbox, type NewThread, requestOf, Threads } from './emulator/threads.ts';
+import { spawnWorker } from './emulator/worker.ts';
 import type { HookEngine } from './hooks/engine.ts';
 import { maddIsFused } from './ir/relaxed.ts';
 import { cpuModel, parseCpuModel, setCpuModel } from './isa/x86_64/cpuid.ts';
 import { X86Cpu } from './isa/x86_64/cpu.ts';
+import { STATE } from './isa/x86_64/cpu-state.ts';
 import { X86Frontend } from './isa/x86_64/frontend.ts';
 import { loaderFacts, trapSignal } from './isa/x86_64/linux.ts';
 import { x86SignalFrames } from './isa/x86_64/signal-frame.ts';
@@ -22,18 +28,25 @@ import { wildAccess } from './isa/x86_64/wild-address.ts';
 import { CodePages } from './jit/code-pages.ts';
 import { Jit } from './jit/jit.ts';
 import * as layout from './jit/layout.ts';
-import { Unwind } from './kernel/ports.ts';
-import { Process } from './kernel/process.ts';
+import { GuestFault, Unwind } from './kernel/ports.ts';
+import { Process, type ProcessShare } from './kernel/process.ts';
 import { Signals } from './kernel/signals.ts';
-import type { Task } from './kernel/task.ts';
+import { Task } from './kernel/task.ts';
+import { has } from './syscalls/clone.ts';
 import { dispatch } from './syscalls/dispatch.ts';
 import { deleteTimers } from './syscalls/exec.ts';
 import { prctlAfterExec } from './syscalls/prctl.ts';
+import { leaveThread } from './syscalls/process.ts';
+import { reviveSpecial } from './syscalls/proc-view.ts';
+import { leaveLocks } from './syscalls/robust-list.ts';
 import { spaceLimits } from './syscalls/scheduling.ts';
 import { syscallByNumber } from './syscalls/table.ts';
+import { setV8FlagsBy } from './wasm/v8-flags.ts';
 
 export { rulesCommand } from './emulator/rules-command.ts';
 
+const { CLONE_PARENT_SETTID, CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID } = cloneFlags.values;
+const SIGKILL = 9;
 const SIGSEGV = 11;
 const PROT_WRITE = 2;
 const SEGV_MAPERR = 1;
@@ -43,20 +56,47 @@ export { cpuHelp } from './isa/x86_64/cpuid.ts';
 
 /** Runs the program. Returns only by an exception before it has started (ExecError, RuleFileError, …). */
 export async function run(options: RunOptions): Promise<never> {
+  setV8FlagsBy(setV8Flag);
   if (options.cpu !== undefined) setCpuModel(parseCpuModel(options.cpu));
-  const emulator = new Emulator(options);
-  return emulator.start();
+  return new Emulator(options, createMachine()).start();
+}
+
+/** What a Worker is given to serve guest threads: plain data and shared memory. */
+export interface ThreadShare {
+  readonly options: RunOptions;
+  readonly machine: MachineShare;
+  readonly process: ProcessShare;
+  readonly signalActions: SharedArrayBuffer;
+  readonly mailbox: SharedArrayBuffer;
+  readonly stdio: readonly [number, number, number];
+}
+
+export interface WorkerData {
+  readonly share: ThreadShare;
+  /** Number of the thread, and its mail word at the start. */
+  readonly slot: number;
+  readonly seen: number;
+}
+
+/** In a Worker: be the guest threads that `slot` is given, one after the other. */
+export function runThreads({ share, slot, seen }: WorkerData): never {
+  setV8FlagsBy(setV8Flag);
+  if (share.options.cpu !== undefined) setCpuModel(parseCpuModel(share.options.cpu));
+  const options = { ...share.options, quiet: true };
+  return new Emulator(options, attachMachine(share.machine, slot), { share, seen }).serve();
 }
 
 class Emulator {
   readonly #options: RunOptions;
   readonly #machine: Machine;
-  readonly #inherited: Inherited;
+  readonly #inherited: Inherited | undefined;
   readonly #process: Process;
   readonly #task: Task;
   readonly #cpu: X86Cpu;
   readonly #jit: Jit;
   readonly #programs: Programs;
+  readonly #threads: Threads;
+  readonly #mailbox: Mailbox;
   readonly #pending: Int32Array;
   /** Private duplicates of descriptors 0–2: what the guest does to its own does not redirect ours. */
   readonly #stdio: readonly [number, number, number];
@@ -67,25 +107,39 @@ class Emulator {
   #exactWanted = false;
   #faults = 0;
 
-  constructor(options: RunOptions) {
+  /** `thread`: what a Worker was given; without, the first thread of the process. */
+  constructor(options: RunOptions, machine: Machine, thread?: { readonly share: ThreadShare; readonly seen: number }) {
     this.#options = options;
-    const machine = createMachine();
     this.#machine = machine;
-    const { host, guestMemory, space } = machine;
+    const { host, guestMemory, space, log } = machine;
     const F_DUPFD_CLOEXEC = 1030;
     const own = (fd: number): number => host.syscall(host.nr['fcntl'] as number, fd, F_DUPFD_CLOEXEC, 3);
-    this.#stdio = [own(0), own(1), own(2)];
+    this.#stdio = thread?.share.stdio ?? [own(0), own(1), own(2)];
     if (machine.shortage !== undefined && !options.quiet) this.#complain(machine.shortage);
-    this.#inherited = readInherited(host, process.env);
+    this.#inherited = thread === undefined ? readInherited(host, process.env) : undefined;
     this.#process = new Process(host, guestMemory, space, {
       ...(options.sysroot === undefined ? {} : { sysroot: options.sysroot }),
-      descriptors: this.#inherited.descriptors,
-      rlimits: this.#inherited.rlimits,
+      ...(this.#inherited === undefined ? {} : { descriptors: this.#inherited.descriptors, rlimits: this.#inherited.rlimits }),
+      ...(thread === undefined ? {} : { share: thread.share.process }),
+      log,
     });
+    this.#process.reviveSpecial = reviveSpecial;
     const isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: BigInt(X86Cpu.hwcap2), minSignalStack: X86Cpu.minSignalStack };
     this.#programs = new Programs(machine, this.#process, isa, options);
+    this.#mailbox = new Mailbox(thread?.share.mailbox);
+    this.#threads = new Threads(
+      machine,
+      this.#process,
+      {
+        registers: () => new Uint8Array(machine.stateMemory.buffer, 0, STATE.end),
+        exactFloat: () => this.#frontend.exactFloat,
+        spawn: (slot, from) => spawnWorker({ share: this.#share(), slot, seen: from } satisfies WorkerData),
+        mailbox: this.#mailbox,
+      },
+      thread?.seen ?? 0,
+    );
     this.#process.launcher = this.#programs;
-    this.#process.maker = new Processes(machine, this.#process, () => {
+    this.#process.maker = new Processes(machine, this.#process, this.#threads, () => {
       this.#jit.afterFork();
       this.#hooks?.afterFork();
     });
@@ -93,8 +147,9 @@ class Emulator {
     this.#cpu.onFloatControl = () => {
       this.#exactWanted = !this.#frontend.exactFloat;
     };
-    this.#task = this.#process.createTask(this.#cpu);
-    const signals = new Signals(this.#process, machine.signals, x86SignalFrames, (nr) => syscallByNumber(nr)?.interrupted === 'restart');
+    this.#task = new Task(this.#process, this.#cpu, 0);
+    const restarts = (nr: number): boolean => syscallByNumber(nr)?.interrupted === 'restart';
+    const signals = new Signals(this.#process, machine.signals, x86SignalFrames, restarts, thread?.share.signalActions);
     this.#process.signals = signals;
     space.setLimits(spaceLimits(this.#process));
     machine.signals.setFlagAddress(machine.stateAddress + layout.PENDING);
@@ -106,6 +161,10 @@ class Emulator {
       code,
       syscall: () => this.#syscall(),
       trap: (number) => this.#trap(number),
+      get behind() {
+        return log.behind;
+      },
+      sync: () => log.sync(),
       fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
       poll: () => this.#poll(),
       get precise() {
@@ -140,32 +199,125 @@ class Emulator {
         this.#jit.invalidate(start, end);
       },
     });
+    const mode = {
+      name: 'mode',
+      snapshot: () => this.#precise,
+      restore: (precise: unknown) => this.#setPrecise(precise === true),
+      apply: (precise: unknown) => this.#setPrecise(precise === true),
+    };
+    log.add(mode);
     signals.onFaultHandlers = (wanted) => {
-      this.#precise = wanted;
-      this.#jit.invalidateAll();
+      log.append(mode, wanted);
+      this.#setPrecise(wanted);
+    };
+  }
+
+  #setPrecise(precise: boolean): void {
+    if (this.#precise === precise) return;
+    this.#precise = precise;
+    this.#jit.invalidateAll();
+  }
+
+  #share(): ThreadShare {
+    return {
+      options: this.#options,
+      machine: this.#machine.share,
+      process: this.#process.share(),
+      signalActions: this.#process.signals.shared,
+      mailbox: this.#mailbox.buffer,
+      stdio: this.#stdio,
     };
   }
 
   start(): never {
+    const { ignoredSignals, blockedSignals } = this.#inherited as Inherited;
+    this.#process.adopt(this.#task, this.#process.pid);
     this.#programs.prepareFirst(this.#task);
     this.#programs.enter(this.#task, this.#cpu);
     this.#beginFloat();
     this.#observe();
-    this.#process.signals.start(this.#task, this.#inherited.ignoredSignals, this.#inherited.blockedSignals);
+    this.#process.signals.start(this.#task, ignoredSignals, blockedSignals);
+    this.#runGuest();
+    return this.serve();
+  }
+
+  /** Until the guest thread has ended. */
+  #runGuest(): void {
     for (;;) {
       try {
         this.#jit.run();
       } catch (error) {
-        this.#caught(error);
+        if (error instanceof Unwind && error.reason === 'thread-exit') return;
+        if (!this.#caught(error)) return;
       }
     }
   }
 
-  /** The point of no return of execve: nothing of the old program is on the stack any more. */
-  #exec(): void {
+  /** Be one guest thread after the other; in the process's main thread: become the program that another thread asks for. */
+  serve(): never {
+    if (this.#task.tid === 0) this.#observe();
+    for (;;) {
+      const message = this.#threads.await();
+      if (message.kind === 'thread') this.#begin(message);
+      else {
+        this.#process.signals.setMask(this.#task, BigInt(message.mask));
+        this.#mailbox.taken(this.#machine, 1);
+        try {
+          // What the other thread prepared can be prepared again, or the program is lost, as in the kernel.
+          if (this.#process.launcher.exec(this.#task, requestOf(message)) < 0) this.#machine.host.dieBySignal(SIGKILL);
+        } catch (error) {
+          if (!this.#caught(error)) continue;
+        }
+      }
+      this.#runGuest();
+    }
+  }
+
+  /** A new guest thread takes this Worker. */
+  #begin(message: NewThread): void {
+    const { host, stateMemory, guestMemory, log } = this.#machine;
+    const { flags, stack, parentTid, childTid } = message.request;
+    const task = this.#task;
+    const cpu = this.#cpu;
+    new Uint8Array(stateMemory.buffer).set(this.#mailbox.registers(STATE.end));
+    const tid = host.syscall(host.nr['gettid'] as number);
+    this.#process.adopt(task, tid);
+    task.robustList = 0;
+    task.comm = Buffer.from(message.name, 'latin1');
+    this.#frontend.exactFloat = message.exactFloat;
+    cpu.tls = BigInt(message.tls);
+    if (stack !== 0) cpu.sp = stack;
+    cpu.setSyscallResult(0);
+    try {
+      if (has(flags, CLONE_PARENT_SETTID)) guestMemory.setU32(parentTid, tid);
+      if (has(flags, CLONE_CHILD_SETTID)) guestMemory.setU32(childTid, tid);
+    } catch (error) {
+      if (!(error instanceof GuestFault)) throw error; // as the kernel: nobody is told
+    }
+    task.clearChildTid = has(flags, CLONE_CHILD_CLEARTID) ? childTid : 0;
+    this.#process.signals.begin(task);
+    this.#mailbox.taken(this.#machine, tid);
+    log.sync();
+    this.#process.signals.setMask(task, BigInt(message.mask));
+  }
+
+  /** The point of no return of execve: nothing of the old program is on the stack any more. False if this thread ends here. */
+  #exec(): boolean {
     const task = this.#task;
     const { host } = this.#machine;
     const { process } = task;
+    if (process.block.several) {
+      if (!this.#threads.becomeAlone()) {
+        this.#programs.forget();
+        this.#leave();
+        return false;
+      }
+      if (task.tid !== process.pid) {
+        this.#threads.handOver(task, this.#programs.takeRequest());
+        return false;
+      }
+      this.#threads.settleAlone();
+    }
     for (const act of process.beforeEnd) act('exec');
     process.signals.exec(task);
     for (const fd of process.fds.removeCloexec()) host.syscall(host.nr['close'] as number, fd);
@@ -176,6 +328,23 @@ class Emulator {
     this.#programs.enter(task, this.#cpu);
     this.#beginFloat();
     this.#hooks?.afterExec();
+    return true;
+  }
+
+  /** Another thread's execve ends this one. */
+  #leave(): void {
+    leaveLocks(this.#task);
+    this.#process.endThread(this.#task, 0);
+    leaveThread(this.#task);
+  }
+
+  /** What other threads have done that concerns this one. To be called before guest code goes on. @throws Unwind. */
+  #meet(): void {
+    const { log } = this.#machine;
+    if (log.behind) log.sync();
+    if (!this.#threads.mustLeave) return;
+    this.#leave();
+    throw new Unwind('thread-exit');
   }
 
   #observe(): void {
@@ -192,6 +361,7 @@ class Emulator {
 
   #syscall = (): void => {
     dispatch(this.#task);
+    if (this.#process.block.several) this.#meet();
     if (this.#process.signals.wanted) this.#deliver();
     if (this.#exactWanted) {
       this.#becomeExact();
@@ -201,6 +371,11 @@ class Emulator {
 
   #poll(): void {
     this.#pending[0] = 0;
+    if (this.#process.block.several) {
+      // If the world is stopped: the stub does not come back before it runs again.
+      this.#machine.host.syscall(this.#machine.host.nr['getpid'] as number);
+      this.#meet();
+    }
     if (this.#process.signals.wanted) this.#deliver();
   }
   #deliver(): void {
@@ -246,14 +421,14 @@ class Emulator {
     this.#process.signals.raiseFault(this.#task, signal, info);
   }
 
-  /** What came out of translated code instead of a result. */
-  #caught(error: unknown): void {
+  /** What came out of translated code instead of a result. False if the thread has ended. */
+  #caught(error: unknown): boolean {
     // The registers are set: go on there.
-    if (error instanceof Unwind && error.reason !== 'thread-exit') {
-      if (error.reason === 'exec') this.#exec();
+    if (error instanceof Unwind) {
+      if (error.reason === 'exec' && !this.#exec()) return false;
       if (this.#exactWanted) this.#becomeExact();
       if (this.#process.signals.wanted) this.#deliver();
-      return;
+      return true;
     }
     if (error instanceof WebAssembly.RuntimeError) {
       const pc = this.#jit.faultPc(error.stack ?? '');
@@ -265,12 +440,12 @@ class Emulator {
         this.#faults = fault.count;
         const address = fault.hostAddress - this.#machine.host.memoryBase;
         // Only precise code has kept the registers, so that the access can be made again.
-        if (this.#precise && fault.signal === SIGSEGV && space.find(address) === undefined && space.growDown(address)) return;
+        if (this.#precise && fault.signal === SIGSEGV && space.find(address) === undefined && space.growDown(address)) return true;
         // What the guest has not mapped is PROT_NONE on the host.
         const code = fault.signal === SIGSEGV && space.find(address) === undefined ? SEGV_MAPERR : fault.code;
         this.#fault(fault.signal, code, address);
       } else this.#wildFault(pc);
-      return;
+      return true;
     }
     throw error;
   }

@@ -6,12 +6,13 @@
  */
 
 import { cloneFlags } from '../abi/constants/process.ts';
-import { errno } from '../abi/errno.ts';
 import { Forker } from '../host/fork.ts';
 import type { Machine } from '../host/machine.ts';
+import { startWorld, stopWorld } from '../host/world.ts';
 import type { CloneRequest, Process, ProcessMaker } from '../kernel/process.ts';
 import type { Task } from '../kernel/task.ts';
 import { has } from '../syscalls/clone.ts';
+import type { Threads } from './threads.ts';
 import { VforkChannel } from './vfork.ts';
 
 const c = cloneFlags.values;
@@ -40,21 +41,38 @@ export class Processes implements ProcessMaker {
   readonly #machine: Machine;
   readonly #process: Process;
   readonly #inChild: () => void;
+  readonly #threads: Threads;
   readonly #forker: Forker;
   /** The channel to a parent that waits for this process to let go of its memory. */
   #bargain: VforkChannel | undefined;
 
   /** `inChild`: what else a child must do before guest code runs in it. */
-  constructor(machine: Machine, process: Process, inChild: () => void) {
+  constructor(machine: Machine, process: Process, threads: Threads, inChild: () => void) {
     this.#machine = machine;
     this.#process = process;
     this.#inChild = inChild;
+    this.#threads = threads;
     this.#forker = new Forker(machine.host, process.procFd);
     process.beforeEnd.add(() => this.#letGo());
   }
 
   clone(task: Task, request: CloneRequest): number {
-    if (has(request.flags, c.CLONE_THREAD)) return -errno.EAGAIN;
+    if (has(request.flags, c.CLONE_THREAD)) return this.#threads.create(task, request);
+    const { block } = task.process;
+    if (!block.several) return this.#makeProcess(task, request);
+    // The child is made of this moment: nobody else may be changing anything, and nobody may hold a lock that it inherits.
+    const { host, log } = this.#machine;
+    return log.change(() => {
+      stopWorld(host);
+      try {
+        return this.#makeProcess(task, request);
+      } finally {
+        startWorld(host);
+      }
+    });
+  }
+
+  #makeProcess(task: Task, request: CloneRequest): number {
     const { fds, memory } = task;
     const wantsPidfd = has(request.flags, c.CLONE_PIDFD);
     // Written before and after: what cannot be written makes no process.
@@ -129,7 +147,6 @@ export class Processes implements ProcessMaker {
     this.#process.afterFork(task);
     task.clearChildTid = has(flags, c.CLONE_CHILD_CLEARTID) ? request.childTid : 0;
     task.robustList = 0;
-    task.robustListLength = 0;
     this.#process.signals.afterFork(task, has(flags, CLONE_CLEAR_SIGHAND));
     // A grandchild owes the waiting grandparent nothing.
     this.#bargain?.close();

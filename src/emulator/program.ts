@@ -23,8 +23,8 @@ import { openProgram } from '../syscalls/exec.ts';
 const RLIMIT_STACK = 3;
 const INFINITY = 0xffff_ffff_ffff_ffffn;
 const GRND_NONBLOCK = 1;
-const PR_SET_NAME = 15;
 const SIGSEGV = 11;
+const F_DUPFD_CLOEXEC = 1030;
 
 /** Registers that a program starts with are the ISA's: everything zero but these. */
 export interface ProgramCpu extends GuestCpu {
@@ -42,6 +42,7 @@ export class Programs implements ProgramLauncher {
   readonly #isa: LoaderIsa;
   readonly #options: RunOptions;
   #waiting: Waiting | undefined;
+  #entered = false;
   #running: PreparedExec | undefined;
   #image: LoadedImage | undefined;
 
@@ -88,6 +89,21 @@ export class Programs implements ProgramLauncher {
     throw new Unwind('exec');
   }
 
+  /** Give up what was prepared, as a request that another thread can make: with a descriptor of its own on the program. */
+  takeRequest(): ProgramRequest {
+    const { prepared, comm } = this.#waiting as Waiting;
+    const { host } = this.#machine;
+    const hostFd = host.syscall(host.nr['fcntl'] as number, prepared.main.file.fd, F_DUPFD_CLOEXEC, 3);
+    const { execfn, argv, envp } = prepared;
+    this.forget();
+    return { path: execfn, hostFd, inaccessible: false, argv, envp, comm };
+  }
+  /** Another thread was first. */
+  forget(): void {
+    this.#waiting?.prepared.close();
+    this.#waiting = undefined;
+  }
+
   /** Is there a program to enter? */
   get prepared(): boolean {
     return this.#waiting !== undefined;
@@ -100,7 +116,7 @@ export class Programs implements ProgramLauncher {
     try {
       this.#load(task, cpu, prepared, comm ?? prepared.comm);
     } catch (error) {
-      if (this.#running === undefined || !(error instanceof ExecError)) throw error;
+      if (!this.#entered || !(error instanceof ExecError)) throw error;
       this.#machine.host.dieBySignal(SIGSEGV);
     }
   }
@@ -144,12 +160,11 @@ export class Programs implements ProgramLauncher {
       random: random(16),
     });
     this.#running?.close();
+    this.#entered = true;
     this.#running = prepared;
     this.#image = image;
     process.setImage({ ...image, path: this.#pathOf(prepared), hostFd: prepared.main.file.fd });
-    process.comm = comm;
-    task.comm = process.comm;
-    host.syscall(host.nr['prctl'] as number, PR_SET_NAME, task.cstring(task.comm));
+    task.comm = comm;
     cpu.reset();
     cpu.pc = image.entry;
     cpu.sp = image.sp;

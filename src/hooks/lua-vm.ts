@@ -7,8 +7,8 @@
  * thread it ran on unusable, and `abandon` must follow.
  */
 
+import { setV8Flag } from '../wasm/v8-flags.ts';
 import { block, bridgeModule, unwindingModule, unwindingSlots } from './glue.ts';
-import { setFlagsFromString } from 'node:v8';
 import { fitLuaBinary, type LuaModule, readLuaBinary } from './lua-binary.ts';
 
 /** An address in the interpreter's memory. */
@@ -217,7 +217,7 @@ export class LuaVm {
 
   /** Have functions that are compiled from now on (each is, at its first call) optimised, or again not. */
   static optimising(on: boolean): void {
-    setFlagsFromString(on ? '--no-liftoff' : '--liftoff');
+    setV8Flag(on ? '--no-liftoff' : '--liftoff');
   }
 
   /**

@@ -47,6 +47,7 @@ interface Addon {
   koffi: Koffi;
   stubType: unknown;
   libc?: (...args: unknown[]) => number | bigint;
+  v8?: (...args: unknown[]) => unknown;
 }
 
 /** Loaded at first use: what only prints help needs none of it, and a start-up snapshot could not hold it. */
@@ -81,6 +82,13 @@ export function libcSyscall(nr: number, a0: number, a1: number, a2: number, a3: 
   const call = ffi();
   call.libc ??= call.koffi.load(null).func('long syscall(long, long, long, long, long, long, long)');
   return Number(call.libc(nr, a0, a1, a2, a3, a4, a5));
+}
+
+/** Set a flag of V8 (v8::V8::SetFlagsFromString, which node's executable exports). */
+export function setV8Flag(flag: string): void {
+  const call = ffi();
+  call.v8 ??= call.koffi.load(null).func('void _ZN2v82V818SetFlagsFromStringEPKc(const char *)');
+  call.v8(flag);
 }
 
 /** Host address of a function of the C library. */

@@ -17,6 +17,7 @@
 
 import { libcSyscall, libraryFunction, viewNative } from './ffi.ts';
 import type { LinuxHost } from './linux-host.ts';
+import { WORD } from '../kernel/process-block.ts';
 import { otherThreads } from './other-threads.ts';
 import { PAGE_SIZE, placeCode } from './stubs.ts';
 import { Assembler } from './assembler.ts';
@@ -31,6 +32,9 @@ const CONDITION_SIZE = 48;
 const CONDITION_FUTEX = 40;
 const EAGAIN = 11;
 const FUTEX_WAIT_BITSET = 9;
+/** Values of WORD.forkPool; others are a descriptor and one. */
+const UNKNOWN = 0;
+const NONE = -1;
 /** How often to look whether the pool thread has gone idle, and how long to wait in between (ns). */
 const IDLE_TRIES = 2000;
 const IDLE_PAUSE = 100_000;
@@ -47,21 +51,26 @@ export class Forker {
   readonly #host: LinuxHost;
   /** Host descriptor on /proc, which may have gone from the guest's root by now. */
   readonly #proc: number;
-  #ready = false;
-  /**
-   * Descriptor on the pool thread's /proc entry `syscall`, open from the start: a guest that changes its user changes
-   * it for its own threads only, and cannot open what belongs to another. −1 in a child, which has no such thread.
-   */
-  #poolThread: number;
-  #condition: Uint8Array | undefined;
 
+  /**
+   * The first one of the process opens the pool thread's /proc entry `syscall` at once: a guest that changes its user
+   * changes it for its own threads only, and cannot open what belongs to another.
+   */
   constructor(host: LinuxHost, procFd: number) {
     this.#host = host;
     this.#proc = procFd;
+    if (host.block.get(WORD.forkPool) !== UNKNOWN) return;
     const tid = otherThreads(host, procFd, 'self/task')?.find(
       (t) => this.#read(`self/task/${t}/comm`).trim() === 'node-V8Worker',
     );
-    this.#poolThread = tid === undefined ? -1 : this.#open(`self/task/${tid}/syscall`, O_CLOEXEC);
+    const fd = tid === undefined ? -1 : this.#open(`self/task/${tid}/syscall`, O_CLOEXEC);
+    host.block.set(WORD.forkPool, fd < 0 ? NONE : fd + 1);
+  }
+
+  /** −1: there is no such thread, as in a child. */
+  get #poolThread(): number {
+    const known = this.#host.block.get(WORD.forkPool);
+    return known === NONE ? -1 : known - 1;
   }
 
   /** The child's pid, 0 in the child, or −errno. */
@@ -89,19 +98,22 @@ export class Forker {
   }
 
   #inChild(): void {
-    this.#condition?.fill(0);
+    const { block } = this.#host;
+    const condition = block.getFloat(WORD.forkCondition);
+    if (condition > 0) new Uint8Array(viewNative(condition, CONDITION_SIZE)).fill(0);
     if (this.#poolThread >= 0) this.#host.syscall(this.#host.nr['close'] as number, this.#poolThread);
-    this.#poolThread = -1;
+    block.set(WORD.forkPool, NONE);
+    block.setFloat(WORD.forkCondition, 0);
   }
 
   #prepare(): number {
     const futex = this.#poolThread < 0 ? 0 : this.#awaitIdle();
     if (futex < 0) return futex;
-    if (!this.#ready) {
-      const condition = Math.floor(futex / 8) * 8 - CONDITION_FUTEX;
-      if (futex > 0) this.#condition = new Uint8Array(viewNative(condition, CONDITION_SIZE));
+    const { block } = this.#host;
+    if (futex > 0) block.setFloat(WORD.forkCondition, Math.floor(futex / 8) * 8 - CONDITION_FUTEX);
+    if (block.get(WORD.forkReady) === 0) {
       this.#keepMemory();
-      this.#ready = true;
+      block.set(WORD.forkReady, 1);
     }
     return 0;
   }

@@ -6,13 +6,14 @@
  */
 
 import { type Arg, type Host, type HostAddr, type HostBuffer, notEntered, type Scratch } from '../kernel/ports.ts';
-import { libcSyscall, nativeFunction, viewNative } from './ffi.ts';
+import { BLOCK_SIZE, ProcessBlock } from '../kernel/process-block.ts';
+import { addressOf, libcSyscall, nativeFunction, viewNative } from './ffi.ts';
 import { hostBuffer, SCRATCH_SIZE, ScratchStack } from './native-memory.ts';
 import { installStubs, PAGE_SIZE, placeCode, type Stubs } from './stubs.ts';
 import { NOT_ENTERED, x64Thunk } from './stubs-x64.ts';
 import { type HostArch, syscallNumbers } from './syscall-numbers.ts';
 import {
-  SLOT_CALL, SLOT_COUNT, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_STACK,
+  SLOT_CALL, SLOT_COUNT, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_ID, SLOT_IN_KERNEL, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_STACK,
 } from './thread-slot.ts';
 
 const PROT_NONE = 0;
@@ -28,6 +29,9 @@ export interface HostShare {
   readonly memorySize: number;
   readonly arena: HostAddr;
   readonly stubs: Stubs;
+  /** The process block (kernel/process-block.ts) and its address. */
+  readonly block: SharedArrayBuffer;
+  readonly blockAddress: HostAddr;
 }
 
 const nr = syscallNumbers(process.arch as HostArch);
@@ -37,8 +41,8 @@ export function bootstrapSyscall(name: string, a0: number, a1: number, a2: numbe
   return libcSyscall(nr[name]!, a0, a1, a2, a3, a4, a5);
 }
 
-/** The process-wide part: slot arena and stubs. Called once, before any LinuxHost. */
-export function prepareProcess(): Pick<HostShare, 'arena' | 'stubs'> {
+/** The process-wide part: slot arena, process block and stubs. Called once, before any LinuxHost. */
+export function prepareProcess(): Pick<HostShare, 'arena' | 'stubs' | 'block' | 'blockAddress'> {
   const raw = libcSyscall;
   const size = SLOT_COUNT * SLOT_SIZE;
   // One slot more than needed, so that an aligned stretch lies within.
@@ -49,8 +53,10 @@ export function prepareProcess(): Pick<HostShare, 'arena' | 'stubs'> {
   const action = new DataView(viewNative(arena + SLOT_SIZE - PAGE_SIZE, PAGE_SIZE));
   raw(nr['rt_sigaction'] as number, SIGSEGV, 0, arena + SLOT_SIZE - PAGE_SIZE, 8, 0, 0);
   const handler = Number(action.getBigUint64(0, true));
-  const stubs = installStubs(raw, nr, arena, handler > 1 ? handler : 0);
-  return { arena, stubs };
+  const block = new SharedArrayBuffer(BLOCK_SIZE);
+  const blockAddress = addressOf(block);
+  const stubs = installStubs(raw, nr, arena, handler > 1 ? handler : 0, blockAddress);
+  return { arena, stubs, block, blockAddress };
 }
 
 /** One thread's host. `slot` is its number in the arena, unique among live threads; the main thread's is 0. */
@@ -63,6 +69,9 @@ export class LinuxHost implements Host {
   /** Host address of this thread's slot, and its lower part, for signals.ts. */
   readonly slotAddress: HostAddr;
   readonly slot: DataView;
+  /** The thread's number. */
+  readonly slotNumber: number;
+  readonly block: ProcessBlock;
 
   readonly #f64: Float64Array;
   readonly #i64: BigInt64Array;
@@ -77,7 +86,9 @@ export class LinuxHost implements Host {
     this.share = share;
     this.memoryBase = share.memoryBase;
     this.memorySize = share.memorySize;
+    this.slotNumber = slot;
     this.slotAddress = share.arena + slot * SLOT_SIZE;
+    this.block = new ProcessBlock(share.block, share.blockAddress);
 
     const buffer = viewNative(this.slotAddress, SLOT_STACK);
     this.slot = new DataView(buffer);
@@ -86,6 +97,8 @@ export class LinuxHost implements Host {
     this.#i64 = new BigInt64Array(buffer, SLOT_CALL, 16);
     this.slot.setBigUint64(SLOT_FLAG_POINTER, BigInt(this.slotAddress + SLOT_FLAG_DEFAULT), true);
     this.slot.setBigInt64(SLOT_FULL_MASK, -1n, true);
+    this.slot.setInt32(SLOT_ID, slot + 1, true);
+    this.slot.setBigUint64(SLOT_IN_KERNEL, BigInt(this.block.entryAddress(slot)), true);
 
     const { syscall, exact, interruptible, watch } = share.stubs;
     const thunks = [syscall, exact, interruptible, watch].map((stub) => x64Thunk(this.slotAddress, stub));

@@ -3,11 +3,14 @@
  * access and the mappings. The composition root calls `createMachine` once, before anything else.
  */
 
+import { ChangeLog, type Replicated } from '../kernel/change-log.ts';
 import type { CodeListener } from '../kernel/ports.ts';
-import { AddressSpace } from '../memory/address-space.ts';
+import { PHASE, WORD } from '../kernel/process-block.ts';
+import { AddressSpace, type SpaceRecord, type SpaceSnapshot } from '../memory/address-space.ts';
 import { WasmGuestMemory } from '../memory/guest-memory.ts';
 import { addressOf } from './ffi.ts';
 import { HostSignals } from './signals.ts';
+import { raiseFlags } from './world.ts';
 import { bootstrapSyscall, closeRange, type HostShare, LinuxHost, prepareProcess } from './linux-host.ts';
 
 const WASM_PAGE = 0x10000;
@@ -41,11 +44,21 @@ export interface Machine {
   readonly stateAddress: number;
   readonly guestMemory: WasmGuestMemory;
   readonly space: AddressSpace;
+  /** By which the threads of the process keep their copies of its state equal. */
+  readonly log: ChangeLog;
   readonly signals: HostSignals;
   /** What the system refused, and what follows; undefined if nothing. For one line on stderr. */
   readonly shortage: string | undefined;
-  /** What a further thread's Worker needs besides `memory` to call `attachThread`. */
-  readonly share: HostShare;
+  /** What a further thread's Worker needs to call `attachMachine`. */
+  readonly share: MachineShare;
+}
+
+/** Plain data and shared memory: can be sent to a Worker. */
+export interface MachineShare {
+  readonly host: HostShare;
+  readonly memory: WebAssembly.Memory;
+  readonly pages: number;
+  readonly log: SharedArrayBuffer;
 }
 
 /**
@@ -102,19 +115,61 @@ export function createMachine(options: MachineOptions = {}): Machine {
   const prepared = prepareProcess();
   const guarded = prepared.stubs.faultHandler !== 0;
   const { memory, pages } = createMemory(wanted, guarded);
-  const share = { ...prepared, memoryBase: addressOf(memory.buffer), memorySize: pages * WASM_PAGE };
+  const hostShare = { ...prepared, memoryBase: addressOf(memory.buffer), memorySize: pages * WASM_PAGE };
   const shortage = describeShortage(pages, wanted, guarded);
-  const host = new LinuxHost(share);
+  const host = new LinuxHost(hostShare);
   const closed = closeRange(host, host.memoryBase, host.memorySize);
   if (closed < 0) throw new Error(`the guest's address space cannot be protected: the kernel says ${closed}`);
+  const log = new ChangeLog(host, host.block, 0);
+  const { block } = host;
+  block.set(WORD.slotsUsed, 1);
+  block.keepOnly(0, host.syscall(host.nr['gettid'] as number));
+  const machine = assemble(host, memory, pages, log, shortage);
+  if (options.codeListener !== undefined) machine.space.setCodeListener(options.codeListener);
+  return machine;
+}
+
+/** The machine of a further thread, in its own Worker: `slot` is the thread's number. */
+export function attachMachine(share: MachineShare, slot: number): Machine {
+  const host = new LinuxHost(share.host, slot);
+  return assemble(host, share.memory, share.pages, new ChangeLog(host, host.block, slot, share.log), undefined);
+}
+
+function assemble(host: LinuxHost, memory: WebAssembly.Memory, pages: number, log: ChangeLog, shortage: string | undefined): Machine {
   const guestMemory = new WasmGuestMemory(memory, host.memoryBase, host.memorySize);
-  const space = new AddressSpace(host);
-  if (options.codeListener !== undefined) space.setCodeListener(options.codeListener);
+  const space = shareSpace(host, log);
   const stateMemory = new WebAssembly.Memory({ initial: STATE_PAGES, maximum: STATE_PAGES });
   const signals = new HostSignals(host);
   signals.recordFaults();
   return {
-    host, memory, pages, stateMemory, stateAddress: addressOf(stateMemory.buffer), guestMemory, space, signals,
-    shortage, share,
+    host, memory, pages, stateMemory, stateAddress: addressOf(stateMemory.buffer), guestMemory, space, log, signals,
+    shortage, share: { host: host.share, memory, pages, log: log.buffer },
   };
+}
+
+/** An address space that is kept equal to those of the process's other threads. */
+function shareSpace(host: LinuxHost, log: ChangeLog): AddressSpace {
+  const { block } = host;
+  const space: AddressSpace = new AddressSpace(host, {
+    sync: () => log.sync(),
+    change: (act) => log.change(act),
+    append: (record) => log.append(part, record),
+    settle: () => {
+      if (!block.several) return;
+      const others = block.slots(PHASE.live).filter((slot) => slot !== host.slotNumber);
+      raiseFlags(host, others);
+      for (const slot of others) {
+        while (!log.caughtUp(slot) && !block.inKernel(slot) && block.phase(slot) === PHASE.live) host.syscall(host.nr['sched_yield'] as number);
+      }
+    },
+    nextBacking: () => block.nextBacking(),
+  });
+  const part: Replicated = {
+    name: 'space',
+    snapshot: () => space.snapshot(),
+    restore: (snapshot) => space.restore(snapshot as SpaceSnapshot),
+    apply: (record) => space.apply(record as SpaceRecord),
+  };
+  log.add(part);
+  return space;
 }

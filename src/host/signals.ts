@@ -9,9 +9,10 @@
 import { readFileSync } from 'node:fs';
 import type { LinuxHost } from './linux-host.ts';
 import { otherThreads } from './other-threads.ts';
+import { WORD } from '../kernel/process-block.ts';
 import { BLOCK_ALL_BUT_FAULTS } from './stubs-x64.ts';
 import {
-  QUEUE_ENTRIES, SIGINFO_SIZE, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_HEAD, SLOT_MUTED, SLOT_PENDING, SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_SIZE,
+  QUEUE_ENTRIES, SIGINFO_SIZE, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_HEAD, SLOT_MUTED, SLOT_PENDING, SLOT_QUEUE, SLOT_SIZE,
   SLOT_STACK, SLOT_TAIL,
 } from './thread-slot.ts';
 
@@ -58,7 +59,6 @@ function blocks(tid: number, signal: number): boolean {
 
 export class HostSignals {
   readonly #host: LinuxHost;
-  readonly #queuedFaults = new Set<number>();
 
   /** Gives the thread its alternate signal stack, without which no signal may be caught. */
   constructor(host: LinuxHost) {
@@ -124,6 +124,7 @@ export class HostSignals {
   /** Host address of a 32-bit word that is set to 1 when a signal arrives, beside the slot's own. */
   setFlagAddress(address: number): void {
     this.#host.slot.setBigUint64(SLOT_FLAG_POINTER, BigInt(address), true);
+    this.#host.block.setFlagAddress(this.#host.slotNumber, address);
   }
 
   /** The oldest signal not yet taken. The polled flag is the caller's to clear. */
@@ -177,9 +178,10 @@ export class HostSignals {
 
   /** One switch for both: while either is queued, so is the other, and `take` gives it to the kernel layer. */
   #queueFaults(signal: number, queued: boolean): void {
-    if (queued) this.#queuedFaults.add(signal);
-    else this.#queuedFaults.delete(signal);
-    this.#host.slot.setInt32(SLOT_QUEUE_FAULTS, this.#queuedFaults.size, true);
+    const { words } = this.#host.block;
+    const bit = signal === SIGSEGV ? 1 : 2;
+    if (queued) Atomics.or(words, WORD.queueFaults, bit);
+    else Atomics.and(words, WORD.queueFaults, ~bit);
     this.recordFaults();
   }
 

@@ -10,6 +10,9 @@
  * - `syscall_interruptible` as `syscall_exact`, but NOT_ENTERED without entering the kernel if a signal waits in the slot. No
  *                           signal can slip in between: the handler moves a thread that it finds between the check
  *                           and the kernel (`checked` … `entered`) to that exit.
+ * While a thread is in one of these three, the word at SLOT_IN_KERNEL is 1: it touches nothing of the engine then, and if the
+ * world was stopped meanwhile (`stop` holds another thread's SLOT_ID) it does not come out before it runs again.
+ *
  * - `watch`                 slot in rdi: starts the raw thread of Host.watch. Arguments in the slot: top of its
  *                           stack, descriptor, address of the counter, buffer of 4096 bytes.
  * - `signal`                sigaction handler (SA_SIGINFO): siginfo into the slot's queue, flags up, all signals but
@@ -17,7 +20,8 @@
  *                           the guest's it blocks all signals there for good and sends the signal on to the process.
  * - `fault`                 handler of SIGSEGV and SIGBUS: notes code and address, then goes on to V8's handler as
  *                           a SIGSEGV, so that wasm code traps for either. One that was sent by kill() is queued
- *                           if SLOT_QUEUE_FAULTS says so, and kills otherwise.
+ *                           if the word at `queueFaults` says so, and kills otherwise; one that carries KICK only
+ *                           raises the flags (and ends the system call it finds).
  * - `mute`                  sigaction handler (SA_SIGINFO): blocks all signals in the thread it runs on for good and
  *                           counts itself in the first slot.
  * - `restorer`              rt_sigreturn.
@@ -27,11 +31,11 @@
 
 import { Assembler } from './assembler.ts';
 import {
-  QUEUE_ENTRIES, SLOT_COUNT, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_HEAD, SLOT_MUTED, SLOT_OLD_MASK, SLOT_PENDING,
-  SLOT_QUEUE, SLOT_QUEUE_FAULTS, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_TAIL,
+  KICK, QUEUE_ENTRIES, SLOT_COUNT, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_HEAD, SLOT_ID, SLOT_IN_KERNEL, SLOT_MUTED,
+  SLOT_OLD_MASK, SLOT_PENDING, SLOT_QUEUE, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_TAIL,
 } from './thread-slot.ts';
 
-const NR = { read: 0, poll: 7, rt_sigprocmask: 14, rt_sigreturn: 15, getpid: 39, clone: 56, exit: 60, rt_sigqueueinfo: 129 };
+const NR = { futex: 202, read: 0, poll: 7, rt_sigprocmask: 14, rt_sigreturn: 15, getpid: 39, clone: 56, exit: 60, rt_sigqueueinfo: 129 };
 /** CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM */
 const RAW_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 const UC_RIP = 168;
@@ -46,6 +50,10 @@ export interface StubParameters {
   readonly arena: number;
   /** V8's own SIGSEGV handler; 0 if it has none. */
   readonly faultHandler: number;
+  /** Address of the 32-bit word that stops the world: 0, or the SLOT_ID of who stopped it. */
+  readonly stop: number;
+  /** Address of the 32-bit word that says whether SIGSEGV and SIGBUS that were sent go to the queue. */
+  readonly queueFaults: number;
 }
 
 /** mov eax, nr; syscall */
@@ -55,7 +63,11 @@ export function x64Stubs(p: StubParameters): Assembler {
   const a = new Assembler();
 
   /** rbx = slot (rdi); number and arguments from it into the registers of the kernel's calling convention. */
-  const begin = () => a.bytes(0x53, 0x48, 0x89, 0xfb); // push rbx; mov rbx, rdi
+  const begin = () => {
+    a.bytes(0x53, 0x48, 0x89, 0xfb); // push rbx; mov rbx, rdi
+    a.bytes(0x48, 0x8b, 0x8b).u32(SLOT_IN_KERNEL).bytes(0xc7, 0x01).u32(1); // mov rcx, [rbx+…]; mov dword [rcx], 1
+    return a;
+  };
   const loadExact = () =>
     begin()
       .bytes(0x48, 0x8b, 0x03) // mov rax, [rbx]
@@ -71,7 +83,19 @@ export function x64Stubs(p: StubParameters): Assembler {
     a
       .bytes(0x0f, 0x57, 0xc0, 0xf2, 0x48, 0x0f, 0x2a, 0xc0) // xorps xmm0, xmm0; cvtsi2sd xmm0, rax
       .bytes(0x48, 0x89, 0x43, SLOT_RESULT, 0xf2, 0x0f, 0x11, 0x43, SLOT_RESULT_FLOAT) // mov, movsd
-      .bytes(0x5b, 0xc3); // pop rbx; ret
+      .bytes(0xe9)
+      .relative('leave');
+
+  // Out of the kernel, unless the world stands still. The exchange is the barrier between our word and the stopper's.
+  a.label('leave');
+  a.bytes(0x31, 0xc9, 0x48, 0x8b, 0x83).u32(SLOT_IN_KERNEL).bytes(0x87, 0x08); // xor ecx, ecx; mov rax, [rbx+…]; xchg [rax], ecx
+  a.bytes(0x48, 0xbf).u64(p.stop).bytes(0x8b, 0x17); // mov rdi, stop; mov edx, [rdi]
+  a.bytes(0x85, 0xd2, 0x0f, 0x84).relative('left'); // test edx, edx; jz
+  a.bytes(0x3b, 0x93).u32(SLOT_ID).bytes(0x0f, 0x84).relative('left'); // cmp edx, [rbx+id]; je
+  a.bytes(0xc7, 0x00).u32(1); // mov dword [rax], 1
+  a.bytes(0xbe).u32(128).bytes(0x45, 0x31, 0xd2); // esi = FUTEX_WAIT_PRIVATE; r10d = 0
+  kernel(a, NR.futex).bytes(0xe9).relative('leave');
+  a.label('left').bytes(0x5b, 0xc3); // pop rbx; ret
 
   a.label('syscall');
   loadFloats();
@@ -143,6 +167,7 @@ export function x64Stubs(p: StubParameters): Assembler {
   a.bytes(0xff, 0xc1, 0x89, 0x48, SLOT_HEAD); // inc ecx; mov [rax+head], ecx
   a.label('full');
   a.bytes(0x49, 0xb8).u64(BLOCK_ALL_BUT_FAULTS).bytes(0x4c, 0x09, 0x82).u32(UC_SIGMASK); // or [rdx+mask], r8
+  a.label('kicked');
   a.bytes(0xc7, 0x40, SLOT_PENDING).u32(1); // mov dword [rax+pending], 1
   a.bytes(0x4c, 0x8b, 0x40, SLOT_FLAG_POINTER, 0x41, 0xc7, 0x00).u32(1); // mov r8, [rax+pointer]; mov dword [r8], 1
   a.bytes(0x4c, 0x8b, 0x82).u32(UC_RIP); // mov r8, [rdx+rip]
@@ -165,7 +190,8 @@ export function x64Stubs(p: StubParameters): Assembler {
   a.bytes(0x89, 0x78, SLOT_FAULT, 0x8b, 0x4e, 0x08, 0x89, 0x48, SLOT_FAULT + 4); // signal, si_code
   a.bytes(0x48, 0x8b, 0x4e, 0x10, 0x48, 0x89, 0x48, SLOT_FAULT + 8, 0xff, 0x40, SLOT_FAULT + 16); // si_addr, count
   a.bytes(0xbf).u32(11).label('trap').bytes(0x48, 0xb8).u64(p.faultHandler).bytes(0xff, 0xe0); // edi = SIGSEGV; jmp rax
-  a.label('sent').bytes(0x83, 0x78, SLOT_QUEUE_FAULTS, 0x00, 0x0f, 0x85).relative('signal'); // cmp dword [rax+…], 0; jne
+  a.label('sent').bytes(0x49, 0xb8).u64(KICK).bytes(0x4c, 0x39, 0x46, 0x18, 0x0f, 0x84).relative('kicked'); // mov r8, KICK; cmp [rsi+si_value], r8; je
+  a.bytes(0x49, 0xb8).u64(p.queueFaults).bytes(0x41, 0x83, 0x38, 0x00, 0x0f, 0x85).relative('signal'); // mov r8, …; cmp dword [r8], 0; jne
   a.bytes(0xe9).relative('trap'); // V8's handler finds that it is not a trap, and dies of it
   a.label('elsewhere').bytes(0x83, 0x7e, 0x08, 0x00, 0x0f, 0x8e).relative('foreign'); // jle
   a.bytes(0xe9).relative('trap');

@@ -4,6 +4,7 @@
  */
 
 import type { HostAddr } from '../kernel/ports.ts';
+import { WORD } from '../kernel/process-block.ts';
 import { viewNative } from './ffi.ts';
 import { x64Stubs } from './stubs-x64.ts';
 
@@ -47,11 +48,12 @@ export function installStubs(
   nr: Readonly<Record<string, number>>,
   arena: HostAddr,
   faultHandler: HostAddr,
+  block: HostAddr,
 ): Stubs {
   if (process.arch !== 'x64') {
     throw new Error(`this version of lunagate runs on x86-64 hosts only, not on ${process.arch}`);
   }
-  const code = x64Stubs({ arena, faultHandler });
+  const code = x64Stubs({ arena, faultHandler, stop: block + WORD.stop * 4, queueFaults: block + WORD.queueFaults * 4 });
   const base = placeCode(raw, nr, code.finish());
   return {
     syscall: base + code.labelOffset('syscall'),

@@ -24,8 +24,6 @@ export const SLOT_FLAG_DEFAULT = 0x50;
 /** 32-bit counts of signals put in by the handler and taken out by TypeScript. */
 export const SLOT_HEAD = 0x54;
 export const SLOT_TAIL = 0x58;
-/** 32-bit: SIGSEGV and SIGBUS that were sent by kill() go to the queue; 0: they kill, as by default. */
-export const SLOT_QUEUE_FAULTS = 0x5c;
 /** The last memory fault of the thread: signal (32-bit), si_code (32-bit), si_addr (64-bit), a count (32-bit). */
 export const SLOT_FAULT = 0x60;
 /** Two 64-bit signal masks for the stubs' own use: all ones, and the mask to restore. */
@@ -33,6 +31,13 @@ export const SLOT_FULL_MASK = 0x80;
 export const SLOT_OLD_MASK = 0x88;
 /** 32-bit, in the first slot only: threads that the `mute` handler has run on. */
 export const SLOT_MUTED = 0x90;
+/** 32-bit: the thread's own value of the word that stops the world: its stop is not its own. */
+export const SLOT_ID = 0x94;
+/** Host address of the 32-bit word that is 1 while the thread is in a system call of the host. */
+export const SLOT_IN_KERNEL = 0x98;
+
+/** si_value of the SIGSEGV by which one thread of the engine breaks another's system call. */
+export const KICK = 0x6c75_6e61_6b69n;
 
 /** The queue: siginfo_t of 128 bytes each. */
 export const SLOT_QUEUE = 0x1000;

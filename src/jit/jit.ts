@@ -32,6 +32,9 @@ export interface JitHost {
   fetchFault(pc: number): void;
   /** Signals or stop requests are pending. */
   poll(): void;
+  /** Another thread has changed what this one does not know of yet; and: learn it. */
+  readonly behind: boolean;
+  sync(): void;
   /** The guest handles memory faults itself: exact registers at each access. */
   readonly precise: boolean;
   /** The file whose unmodified code is mapped at `pc`, if any: its translations may be kept. */
@@ -273,6 +276,11 @@ export class Jit {
     const pc = this.pc;
     if (!this.#regions.has(pc) && !this.#fromStore(pc) && !this.#translate(pc, false)) {
       this.#host.fetchFault(pc);
+      return -1;
+    }
+    if (this.#host.behind) {
+      // It may be this very code that is no longer what it was.
+      this.#host.sync();
       return -1;
     }
     const slot = this.#slotOf(pc);

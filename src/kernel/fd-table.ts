@@ -27,20 +27,35 @@ export interface SpecialFile {
   readonly kind: string;
 }
 
+/** How threads tell each other what is special about a descriptor. */
+export interface SpecialSharing {
+  sync(): void;
+  tell(fd: number, special: SpecialFile | undefined): void;
+}
+
+/** Bytes before the slots: the hint where the lowest free one may be. */
+const HEADER = 16;
+/** The hint's low bits; the rest counts how often a descriptor became free. */
+const HINT = MAX_FDS - 1;
+
 export class FdTable {
-  /** Per guest descriptor: 0 free, RESERVED, or (host + 1) << 2 | special << 1 | close-on-exec. */
-  readonly #buffer: SharedArrayBuffer;
-  #slots: Int32Array;
+  readonly buffer: SharedArrayBuffer;
+  /** Per guest descriptor: 0 free, RESERVED, or (host + 1) << 2 | special << 1 | close-on-exec. Follows the buffer's growth. */
+  readonly #slots: Int32Array;
+  /** No slot below its low bits is free. The upper bits change with every slot that becomes free, so that none is overlooked. */
+  readonly #hint: Int32Array;
   /** Soft RLIMIT_NOFILE of the guest, asked at each allocation. */
   readonly #limit: () => number;
-  /** No slot below this is free. */
-  #lowest = 0;
   readonly #special = new Map<number, SpecialFile>();
+  readonly #sharing: SpecialSharing | undefined;
 
-  constructor(limit: () => number, buffer?: SharedArrayBuffer) {
+  /** `buffer`: of another thread's table, which this one then is as well. */
+  constructor(limit: () => number, sharing?: SpecialSharing, buffer?: SharedArrayBuffer) {
     this.#limit = limit;
-    this.#buffer = buffer ?? new SharedArrayBuffer(4096, { maxByteLength: MAX_FDS * 4 });
-    this.#slots = new Int32Array(this.#buffer);
+    this.#sharing = sharing;
+    this.buffer = buffer ?? new SharedArrayBuffer(4096, { maxByteLength: HEADER + MAX_FDS * 4 });
+    this.#hint = new Int32Array(this.buffer, 0, 1);
+    this.#slots = new Int32Array(this.buffer, HEADER);
   }
 
   /** No number at or above this can be given to a new descriptor. */
@@ -62,15 +77,26 @@ export class FdTable {
   reserve(from = 0): number {
     const { limit } = this;
     if (from >= limit && from > 0) return -errno.EINVAL;
-    let fd = Math.max(from, this.#lowest);
+    const hint = Atomics.load(this.#hint, 0);
+    const lowest = hint & HINT;
+    let fd = Math.max(from, lowest);
     for (; fd < limit; fd++) {
       if (fd >= this.#slots.length) this.#grow(fd);
       if (Atomics.compareExchange(this.#slots, fd, 0, RESERVED) === 0) {
-        if (from <= this.#lowest) this.#lowest = fd + 1;
+        if (from <= lowest) Atomics.compareExchange(this.#hint, 0, hint, (hint & ~HINT) | Math.min(fd + 1, HINT));
         return fd;
       }
     }
     return -errno.EMFILE;
+  }
+
+  /** The slot is free again: look there first. */
+  #freed(fd: number): void {
+    for (;;) {
+      const hint = Atomics.load(this.#hint, 0);
+      const next = ((hint & ~HINT) + HINT + 1) | Math.min(fd, hint & HINT);
+      if (Atomics.compareExchange(this.#hint, 0, hint, next) === hint) return;
+    }
   }
 
   /** Fill a reserved number. */
@@ -80,8 +106,8 @@ export class FdTable {
 
   /** Give a reserved number back. */
   cancel(fd: number): void {
-    this.#slots[fd] = 0;
-    if (fd < this.#lowest) this.#lowest = fd;
+    Atomics.store(this.#slots, fd, 0);
+    this.#freed(fd);
   }
 
   /**
@@ -105,9 +131,7 @@ export class FdTable {
   /** Enter `hostFd` at exactly `fd`, whatever stood there. Returns the host descriptor to close, or −1. */
   replace(fd: number, hostFd: number, cloexec: boolean): number {
     if (fd >= this.#slots.length) this.#grow(fd);
-    const old = this.#slots[fd] as number;
-    this.#special.delete(fd);
-    this.install(fd, hostFd, cloexec);
+    const old = Atomics.exchange(this.#slots, fd, ((hostFd + 1) << SHIFT) | (cloexec ? CLOEXEC : 0));
     return old > 0 ? (old >> SHIFT) - 1 : -1;
   }
 
@@ -121,8 +145,7 @@ export class FdTable {
     const slot = this.#slots[fd] ?? 0;
     if (slot <= 0) return -1;
     if (Atomics.compareExchange(this.#slots, fd, slot, 0) !== slot) return -1;
-    this.#special.delete(fd);
-    if (fd < this.#lowest) this.#lowest = fd;
+    this.#freed(fd);
     return (slot >> SHIFT) - 1;
   }
 
@@ -139,15 +162,32 @@ export class FdTable {
   /** What the engine has to do itself for this descriptor; undefined (at the price of one array read) for most. */
   special(fd: number): SpecialFile | undefined {
     const slot = this.#slots[fd] ?? 0;
-    return slot > 0 && (slot & SPECIAL) !== 0 ? this.#special.get(fd) : undefined;
+    if (slot <= 0 || (slot & SPECIAL) === 0) return undefined;
+    this.#sharing?.sync();
+    return this.#special.get(fd);
+  }
+
+  /** As this thread knows it from now on, and only this one: what the engine needs beside what was told. */
+  revive(fd: number, special: SpecialFile): void {
+    this.#special.set(fd, special);
   }
 
   setSpecial(fd: number, special: SpecialFile | undefined): void {
     const slot = this.#slots[fd] ?? 0;
     if (slot <= 0) return;
+    this.applySpecial(fd, special);
+    if (special !== undefined) this.#sharing?.tell(fd, special);
+    this.#slots[fd] = special === undefined ? slot & ~SPECIAL : slot | SPECIAL;
+  }
+
+  /** What another thread told. */
+  applySpecial(fd: number, special: SpecialFile | undefined): void {
     if (special === undefined) this.#special.delete(fd);
     else this.#special.set(fd, special);
-    this.#slots[fd] = special === undefined ? slot & ~SPECIAL : slot | SPECIAL;
+  }
+  /** All that is special, for a thread that knows nothing. */
+  specials(): [number, SpecialFile][] {
+    return [...this.#special].filter(([fd]) => ((this.#slots[fd] ?? 0) & SPECIAL) !== 0);
   }
 
   /** Open guest descriptors in ascending order. */
@@ -180,7 +220,14 @@ export class FdTable {
   #grow(fd: number): void {
     let length = Math.max(this.#slots.length, 1024);
     while (length <= fd) length *= 2;
-    this.#buffer.grow(Math.min(length, MAX_FDS) * 4);
-    this.#slots = new Int32Array(this.#buffer);
+    const bytes = HEADER + Math.min(length, MAX_FDS) * 4;
+    // Another thread may have been quicker, and grown it further.
+    if (bytes > this.buffer.byteLength) {
+      try {
+        this.buffer.grow(bytes);
+      } catch (error) {
+        if (!(error instanceof RangeError) || fd >= this.#slots.length) throw error;
+      }
+    }
   }
 }

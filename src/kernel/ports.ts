@@ -6,6 +6,8 @@
  * that may use all 64 bits travel as bigint or as two 32-bit words.
  */
 
+import type { ProcessBlock } from './process-block.ts';
+
 /** A guest virtual address: 0 … 2^34−1 when valid; anything the guest passed in otherwise. */
 export type GuestAddr = number & { readonly __guest?: never };
 /** An address in the engine's own process. */
@@ -17,6 +19,9 @@ export interface Host {
   readonly memoryBase: HostAddr;
   /** Size of the guest address space in bytes. */
   readonly memorySize: number;
+  /** What all threads of the process share, and which of them this host belongs to. */
+  readonly block: ProcessBlock;
+  readonly slotNumber: number;
   /**
    * One host system call, by the host's number (`host.nr.openat`). Arguments are integers in ±2^53 (two's
    * complement is formed) or bigint for full 64-bit values. Blocks the thread if the call blocks.

@@ -1,12 +1,15 @@
 /**
- * The state of the whole guest process: address space, descriptors, identity, image, limits. One per guest
- * process; its threads (Task) share it. execve replaces `image` and keeps the rest.
+ * The state of the whole guest process: address space, descriptors, identity, image, limits. Each of its threads has an
+ * object of this class of its own, in its own Worker, all over the same state: descriptors and small things in shared memory,
+ * mappings through the log of changes. execve replaces `image` and keeps the rest.
  */
 
 import type { AddressSpace } from '../memory/address-space.ts';
-import { FdTable } from './fd-table.ts';
+import { ChangeLog } from './change-log.ts';
+import { FdTable, type SpecialFile } from './fd-table.ts';
 import { InterceptorSet } from './interceptor.ts';
 import type { GuestAddr, GuestMemory, Host } from './ports.ts';
+import { type ProcessBlock, PHASE, WORD } from './process-block.ts';
 import type { Signals } from './signals.ts';
 import { Task } from './task.ts';
 import type { GuestCpu } from './ports.ts';
@@ -68,7 +71,7 @@ export interface CloneRequest {
   readonly cgroup: number;
 }
 
-/** Makes processes and threads (emulator/processes.ts). */
+/** Makes processes (emulator/processes.ts) and threads (emulator/threads.ts). */
 export interface ProcessMaker {
   /** The new process's or thread's id; 0 in a new process, whose registers are set; −errno. */
   clone(task: Task, request: CloneRequest): number;
@@ -93,6 +96,33 @@ export interface ProcessOptions {
   descriptors?: ReadonlyMap<number, number>;
   /** Soft and hard limits by RLIMIT_ number, as inherited (before Node raised NOFILE). */
   rlimits?: ReadonlyMap<number, readonly [bigint, bigint]>;
+  /** By which this thread's copy of the process's state is kept equal to the others'. */
+  log?: ChangeLog;
+  /** The process as its first thread knows it, for a further one. */
+  share?: ProcessShare;
+}
+
+/** What a further thread needs of the process beside the machine: plain data and shared memory. */
+export interface ProcessShare {
+  readonly fds: SharedArrayBuffer;
+  readonly procFd: number;
+}
+
+/** Resource limits that bind the guest alone: [soft, hard] by RLIMIT_ number. Common to all threads. */
+class Rlimits {
+  readonly #block: ProcessBlock;
+  constructor(block: ProcessBlock) {
+    this.#block = block;
+  }
+  get(resource: number): readonly [bigint, bigint] | undefined {
+    return resource >= 0 && resource < 16 ? this.#block.limit(resource) : undefined;
+  }
+  set(resource: number, limit: readonly [bigint, bigint]): void {
+    this.#block.setLimit(resource, limit);
+  }
+  delete(resource: number): void {
+    this.#block.setLimit(resource, undefined);
+  }
 }
 
 export const RLIMIT_NOFILE = 7;
@@ -119,6 +149,8 @@ export class Process {
   /** Set by whoever builds the process. */
   launcher!: ProgramLauncher;
   maker!: ProcessMaker;
+  /** Makes what another thread said of a special descriptor into what this one can use. Set by whoever builds the process. */
+  reviveSpecial: (task: Task, told: SpecialFile) => SpecialFile | undefined = (_task, told) => told;
   /** What must be done before the process's memory goes, by exit or execve. */
   readonly beforeEnd = new Set<(how: 'exit' | 'exec') => void>();
   /**
@@ -126,16 +158,12 @@ export class Process {
    * −1 where there is no /proc.
    */
   readonly procFd: number;
-  /** The current directory lies in /proc: relative paths need the guest's view of it. */
-  cwdInProc = false;
-  /** Running threads by tid. */
-  readonly tasks = new Map<number, Task>();
-  /** [soft, hard] by RLIMIT_ number: the guest's own; those that would bind the engine are not set on the host. */
-  readonly rlimits = new Map<number, [bigint, bigint]>();
-  /** Unfinished synthesised state of other domains, keyed by the owner (kept here so that exec and fork see it). */
-  readonly extensions = new Map<symbol, unknown>();
-
-  #comm = new Uint8Array(0);
+  readonly block: ProcessBlock;
+  readonly log: ChangeLog;
+  /** The calling thread, on whose Worker this is. */
+  #task: Task | undefined;
+  /** The guest's own limits; those that would bind the engine are not set on the host. */
+  readonly rlimits: Rlimits;
 
   constructor(host: Host, memory: GuestMemory, space: AddressSpace, options: ProcessOptions = {}) {
     this.host = host;
@@ -144,32 +172,118 @@ export class Process {
     this.isa = options.isa ?? 'x86_64';
     this.sysroot = (options.sysroot ?? '').replace(/\/+$/, '');
     this.pid = host.syscall(host.nr['getpid'] as number);
-    this.procFd = openProc(host);
+    this.block = host.block;
+    this.log = options.log ?? new ChangeLog(host, host.block, host.slotNumber);
+    this.rlimits = new Rlimits(host.block);
+    const { share } = options;
+    this.procFd = share?.procFd ?? openProc(host);
     for (const [resource, [soft, hard]] of options.rlimits ?? []) this.rlimits.set(resource, [soft, hard]);
-    this.fds = new FdTable(() => {
+    const fdLimit = (): number => {
       const [soft] = this.rlimits.get(RLIMIT_NOFILE) ?? [1024n, 0n];
       return soft === RLIM_INFINITY ? Number.MAX_SAFE_INTEGER : Number(soft);
-    });
-    for (const [guest, hostFd] of options.descriptors ?? [[0, 0], [1, 1], [2, 2]] as const) {
+    };
+    this.#shareImage();
+    this.fds = new FdTable(fdLimit, this.#shareSpecials(), share?.fds);
+    if (share === undefined) for (const [guest, hostFd] of options.descriptors ?? [[0, 0], [1, 1], [2, 2]] as const) {
       this.fds.replace(guest, hostFd, false);
     }
   }
 
-  /** The process's name: the main thread's comm, at most 15 bytes. */
-  get comm(): Uint8Array {
-    return this.tasks.get(this.pid)?.comm ?? this.#comm;
-  }
-  set comm(name: Uint8Array) {
-    this.#comm = name.slice(0, 15);
-    const main = this.tasks.get(this.pid);
-    if (main !== undefined) main.comm = this.#comm;
+  /** For a further thread. */
+  share(): ProcessShare {
+    return { fds: this.fds.buffer, procFd: this.procFd };
   }
 
-  /** A thread of this process. The first one's tid is the pid. */
-  createTask(cpu: GuestCpu, tid: number = this.pid): Task {
-    const task = new Task(this, cpu, tid);
-    this.tasks.set(tid, task);
+  /** The process's first thread. */
+  createTask(cpu: GuestCpu): Task {
+    const task = new Task(this, cpu, this.pid);
+    this.adopt(task, this.pid);
     return task;
+  }
+  /** `task` is the guest thread `tid` from now on, on the calling host thread. */
+  adopt(task: Task, tid: number): void {
+    const { block, host } = this;
+    this.#task = task;
+    task.tid = tid;
+    this.pid = host.syscall(host.nr['getpid'] as number);
+    block.setTid(host.slotNumber, tid);
+    block.setPhase(host.slotNumber, PHASE.live);
+  }
+
+  /** Guest threads that live. */
+  get threadCount(): number {
+    return this.block.threadCount;
+  }
+  hasThread(tid: number): boolean {
+    return this.block.slotOf(tid) >= 0;
+  }
+  /** Ids of the living threads, ascending. */
+  threadIds(): number[] {
+    return this.block.tids();
+  }
+  /** The thread of this id if it is the calling one. */
+  ownTask(tid: number): Task | undefined {
+    return this.#task?.tid === tid ? this.#task : undefined;
+  }
+
+  /** The current directory lies in /proc: relative paths need the guest's view of it. */
+  get cwdInProc(): boolean {
+    return this.block.get(WORD.cwdInProc) !== 0;
+  }
+  set cwdInProc(inProc: boolean) {
+    this.block.set(WORD.cwdInProc, inProc ? 1 : 0);
+  }
+
+  #shareImage(): void {
+    const pack = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+    const unpack = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
+    this.log.add({
+      name: 'image',
+      snapshot: () => {
+        const { image } = this;
+        return { ...image, argv: image.argv.map(pack), envp: image.envp.map(pack), auxv: pack(image.auxv) };
+      },
+      restore: (snapshot) => {
+        const image = snapshot as Image & { argv: string[]; envp: string[]; auxv: string };
+        this.image = { ...image, argv: image.argv.map(unpack), envp: image.envp.map(unpack), auxv: unpack(image.auxv) };
+      },
+      // Only execve changes it, and then there is one thread.
+      apply: () => {},
+    });
+  }
+
+  #shareSpecials(): { sync(): void; tell(fd: number, special: SpecialFile | undefined): void } {
+    const { log } = this;
+    const part = {
+      name: 'special',
+      snapshot: () => this.fds.specials(),
+      restore: (all: unknown) => {
+        for (const [fd, special] of all as [number, SpecialFile][]) this.fds.applySpecial(fd, special);
+      },
+      apply: (record: unknown) => this.fds.applySpecial(...(record as [number, SpecialFile])),
+    };
+    log.add(part);
+    return { sync: () => log.sync(), tell: (fd, special) => log.change(() => log.append(part, [fd, special])) };
+  }
+
+  /**
+   * exit(2): the calling thread ends. Returns if others live on; with the last one the process ends. `task`'s memory and
+   * locks are the caller's business (syscalls/process.ts).
+   */
+  endThread(task: Task, status: number): void {
+    const { block, host } = this;
+    const isMain = task.tid === this.pid;
+    block.lock(host);
+    const last = block.threadCount <= 1;
+    // The process's status is that of the thread which has its id, though others may outlive it.
+    if (isMain) block.set(WORD.exitStatus, status & 0xff);
+    const mainEnded = block.phase(block.get(WORD.mainSlot)) === PHASE.ended;
+    if (!last) {
+      Atomics.sub(block.words, WORD.threads, 1);
+      block.setPhase(host.slotNumber, isMain ? PHASE.ended : PHASE.idle);
+    }
+    block.unlock(host);
+    if (last) this.end(mainEnded ? block.get(WORD.exitStatus) : status);
   }
 
   /** exit_group(2). */
@@ -180,19 +294,14 @@ export class Process {
 
   /** In the child of a fork: one thread, `task`, under a new id. */
   afterFork(task: Task): void {
-    const { comm } = task;
     this.pid = this.host.syscall(this.host.nr['getpid'] as number);
-    this.tasks.clear();
     task.tid = this.pid;
-    this.tasks.set(task.tid, task);
-    this.comm = comm;
+    this.block.keepOnly(this.host.slotNumber, this.pid);
   }
 
-  /** Enter the result of loading a program: sets the image and the name (the last part of the path). */
+  /** Enter the result of loading a program. */
   setImage(image: Image): void {
     this.image = image;
-    const name = image.path.slice(image.path.lastIndexOf('/') + 1);
-    this.comm = new TextEncoder().encode(name);
   }
 }
 

@@ -165,6 +165,20 @@ export class Signals {
     this.setMask(task, blocked);
   }
 
+  /** Dispositions, for the Signals of another thread. */
+  get shared(): SharedArrayBuffer {
+    return this.#actions.buffer as SharedArrayBuffer;
+  }
+
+  /** A thread begins: nothing is pending, no alternate stack. Its mask is to be set. */
+  begin(task: Task): void {
+    this.#tasks.clear();
+    this.of(task);
+    while (this.#port.take() !== undefined);
+    this.#attention = false;
+    this.#faultsTold = this.handlesFaults;
+  }
+
   /** execve: handlers become SIG_DFL, ignored signals stay so; mask and pending signals stay; no alternate stack. */
   exec(task: Task): void {
     for (let signal = 1; signal <= NSIG; signal++) {
@@ -236,10 +250,13 @@ export class Signals {
   /** rt_sigaction's effect. 0 or −errno. */
   setAction(signal: number, action: SigAction): number {
     if (signal < 1 || signal > NSIG || (sigbit(signal) & UNBLOCKABLE) !== 0n) return -errno.EINVAL;
-    this.#store(signal, { ...action, mask: action.mask & ~UNBLOCKABLE & ALL });
-    this.#setHost(signal);
+    // Disposition and host's disposition change as one.
+    this.#process.log.change(() => {
+      this.#store(signal, { ...action, mask: action.mask & ~UNBLOCKABLE & ALL });
+      this.#setHost(signal);
+      if (!this.#faultsTold && this.handlesFaults) this.#tellFaults(true);
+    });
     if (this.#ignores(signal)) for (const state of this.#tasks.values()) discard(state, signal);
-    if (!this.#faultsTold && this.handlesFaults) this.#tellFaults(true);
     return 0;
   }
 

@@ -10,6 +10,9 @@ import type { Process } from './process.ts';
 /** End of what a 64-bit process can address (four-level page tables). */
 const USER_END = 2 ** 47;
 
+const PR_SET_NAME = 15;
+const PR_GET_NAME = 16;
+
 export class Task {
   readonly process: Process;
   readonly cpu: GuestCpu;
@@ -22,11 +25,13 @@ export class Task {
   readonly frame = new SyscallFrame();
   /** set_tid_address: cleared and woken when the thread ends. 0: none. */
   clearChildTid: GuestAddr = 0;
-  /** set_robust_list: head and length. */
-  robustList: GuestAddr = 0;
-  robustListLength = 0;
-  /** Name of the thread (PR_SET_NAME), at most 15 bytes. */
-  comm: Uint8Array;
+  /** set_robust_list's head; where other threads can ask for it. */
+  get robustList(): GuestAddr {
+    return this.host.block.robustList(this.host.slotNumber);
+  }
+  set robustList(head: GuestAddr) {
+    this.host.block.setRobustList(this.host.slotNumber, head);
+  }
   /**
    * Set while a system call's result is −EINTR because a signal arrived: its number, so that signal delivery can
    * restart it (see Syscall.interrupted). −1 otherwise.
@@ -47,7 +52,6 @@ export class Task {
     this.memory = memory;
     this.fds = process.fds;
     this.tid = tid;
-    this.comm = process.comm;
     this.#base = host.memoryBase;
     this.#size = host.memorySize;
   }
@@ -81,11 +85,26 @@ export class Task {
     return addr < this.#size ? Math.min(length, this.#size - addr) : length;
   }
 
+  /** Name of the thread (PR_SET_NAME), at most 15 bytes: the host thread's, so that others see it too (ps, killall). */
+  get comm(): Uint8Array {
+    const mark = this.host.scratch.mark();
+    const { at, address } = this.scratch(16);
+    this.call('prctl', PR_GET_NAME, address);
+    const { bytes } = this.host.scratch;
+    const name = bytes.slice(at, bytes.indexOf(0, at));
+    this.host.scratch.release(mark);
+    return name;
+  }
+  set comm(name: Uint8Array) {
+    const mark = this.host.scratch.mark();
+    this.call('prctl', PR_SET_NAME, this.cstring(name.subarray(0, 15)));
+    this.host.scratch.release(mark);
+  }
+
   /** What execve takes from the thread that goes on. */
   afterExec(): void {
     this.clearChildTid = 0;
     this.robustList = 0;
-    this.robustListLength = 0;
     this.interruptedNr = -1;
   }
 

@@ -94,7 +94,7 @@ export class HostRange {
     const F_GETFL = 3;
     const O_ACCMODE = 3;
     const writable = shared && (host.syscall(host.nr['fcntl']!, hostFd, F_GETFL) & O_ACCMODE) !== 0;
-    return { kind: 'file', path: this.#pathOf(hostFd), dev, inode, writable };
+    return { kind: 'file', path: this.#pathOf(hostFd), dev, inode, id: 0, writable };
   }
 
   /** True if the file lies on a file system mounted noexec. */

@@ -8,13 +8,15 @@ import { madviseAdvice, mapFlags, protFlags } from '../abi/constants/memory.ts';
 
 export const PAGE = 4096;
 
-/** What a mapping shows besides zeroes. Compared by value for files and by identity for shared memory. */
+/** What a mapping shows besides zeroes. Compared by value: by file, or by `id` where there is none. */
 export interface Backing {
   readonly kind: 'file' | 'shared-anonymous' | 'sysv';
   /** As the kernel names it in /proc/self/maps; empty if unknown. */
   readonly path: string;
   readonly dev: number;
   readonly inode: number;
+  /** What tells memory that has no file from other such memory; 0 for files. */
+  readonly id: number;
   /** Opened for writing; only known (and only of interest) where the mapping is shared. */
   readonly writable: boolean;
 }
@@ -81,10 +83,10 @@ export function clip(m: Mapping, start: number, end: number): Mapping {
   return { ...m, start: from, end: to, offset: m.backing === undefined ? 0 : m.offset + (from - m.start) };
 }
 
-function sameBacking(a: Backing | undefined, b: Backing | undefined): boolean {
+export function sameBacking(a: Backing | undefined, b: Backing | undefined): boolean {
   if (a === b) return true;
   return (
-    a !== undefined && b !== undefined && a.kind === 'file' && b.kind === 'file' &&
+    a !== undefined && b !== undefined && a.kind === b.kind && a.id === b.id &&
     a.dev === b.dev && a.inode === b.inode && a.path === b.path && a.writable === b.writable
   );
 }
@@ -98,9 +100,14 @@ function mergeable(a: Mapping, b: Mapping): boolean {
   );
 }
 
+/** One change of a list, from which another list can be kept equal. */
+export type ListChange = { readonly put: Mapping } | { readonly take: readonly [start: number, end: number] };
+
 export class MappingList {
   readonly #list: Mapping[] = [];
   #bytes = 0;
+  /** Told of every change. */
+  onChange: ((change: ListChange) => void) | undefined;
 
   /** Bytes mapped in all. */
   get bytes(): number {
@@ -155,6 +162,11 @@ export class MappingList {
 
   /** Take [start, end) out. */
   remove(start: number, end: number): void {
+    if (this.#cut(start, end)) this.onChange?.({ take: [start, end] });
+  }
+
+  /** True if there was something. */
+  #cut(start: number, end: number): boolean {
     const first = this.indexAbove(start);
     let last = first;
     const rest: Mapping[] = [];
@@ -165,11 +177,13 @@ export class MappingList {
       if (m.end > end) rest.push(clip(m, end, m.end));
     }
     if (last > first) this.#list.splice(first, last - first, ...rest);
+    return last > first;
   }
 
   /** Put `m` in, replacing whatever is there, and merge it with its neighbours where it can be. */
   insert(m: Mapping): void {
-    this.remove(m.start, m.end);
+    this.onChange?.({ put: m });
+    this.#cut(m.start, m.end);
     this.#bytes += m.end - m.start;
     const index = this.indexAbove(m.start);
     let { start, end, offset } = m;
@@ -195,8 +209,15 @@ export class MappingList {
   }
 
   clear(): void {
+    if (this.#list.length > 0) this.onChange?.({ take: [0, Number.MAX_SAFE_INTEGER] });
     this.#list.length = 0;
     this.#bytes = 0;
+  }
+
+  /** Make a change that another list told of. */
+  apply(change: ListChange): void {
+    if ('put' in change) this.insert(change.put);
+    else this.remove(...change.take);
   }
 }
 

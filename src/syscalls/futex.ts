@@ -6,7 +6,6 @@
 import { errno } from '../abi/errno.ts';
 import { futexFlags, futexOps } from '../abi/constants/process.ts';
 import { at, futexWaitv } from '../abi/structs.ts';
-import type { Task } from '../kernel/task.ts';
 import { array, choice, flags, full, int, pid, pointer, size, struct, structOut, syscall, uint, ulong, partial } from './declare.ts';
 
 const op = futexOps.values;
@@ -89,7 +88,6 @@ export const futexSyscalls = [
     run: (task, { head, len }) => {
       if (len !== ROBUST_LIST_HEAD) return -errno.EINVAL;
       task.robustList = head;
-      task.robustListLength = len;
       return 0;
     },
   }),
@@ -97,15 +95,12 @@ export const futexSyscalls = [
     name: 'get_robust_list', nr: { x86_64: 274, aarch64: 100 }, args: { pid, head_ptr: structOut('pointer', 8), len_ptr: structOut('size_t', 8) },
     support: partial('of the calling process only'),
     run: (task, { pid, head_ptr, len_ptr }) => {
-      const target = find(task, pid);
-      if (target === undefined) return task.call('kill', pid, 0) === -errno.ESRCH ? -errno.ESRCH : -errno.EPERM;
+      const { block } = task.process;
+      const slot = pid === 0 ? task.host.slotNumber : block.slotOf(pid);
+      if (slot < 0) return task.call('kill', pid, 0) === -errno.ESRCH ? -errno.ESRCH : -errno.EPERM;
       task.memory.setU64(len_ptr, ROBUST_LIST_HEAD);
-      task.memory.setU64(head_ptr, target.robustList);
+      task.memory.setU64(head_ptr, block.robustList(slot));
       return 0;
     },
   }),
 ];
-
-function find(task: Task, tid: number): Task | undefined {
-  return tid === 0 || tid === task.tid ? task : task.process.tasks.get(tid);
-}

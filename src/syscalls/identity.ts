@@ -10,19 +10,19 @@ import {
   structOut, syscall, uid, unused,
 } from './declare.ts';
 import type { Process } from '../kernel/process.ts';
+import { WORD } from '../kernel/process-block.ts';
 
 const idOut = structOut('uid_t', 4);
 const gidOut = structOut('gid_t', 4);
 const own = partial('applies to the calling thread; the engine keeps what it has open');
 
-const PERSONALITY = Symbol('personality');
 const { UNAME26 } = personalityFlags.values;
 const PER_LINUX32 = 8;
 const PER_MASK = 0xff;
 
 /** personality(2)'s word: the guest's alone, since it would change how the engine's own memory is laid out. */
 export function personalityOf(process: Process): number {
-  return (process.extensions.get(PERSONALITY) as number | undefined) ?? 0;
+  return process.block.get(WORD.personality) >>> 0;
 }
 
 export const identitySyscalls = [
@@ -93,7 +93,7 @@ export const identitySyscalls = [
     support: partial('kept for the guest; READ_IMPLIES_EXEC, MMAP_PAGE_ZERO and the address limits have no effect'),
     run: (task, { personality }) => {
       const old = personalityOf(task.process);
-      if (personality !== 0xffffffff) task.process.extensions.set(PERSONALITY, personality);
+      if (personality !== 0xffffffff) task.process.block.set(WORD.personality, personality | 0);
       return old;
     },
   }),

@@ -289,16 +289,17 @@ const inProc = /^\/proc\/(\d+)(?:\/task\/(\d+))?(?:\/(.*))?$/;
 export function ownEntry(task: Task, canonical: string): ProcNode | null | undefined {
   const match = inProc.exec(canonical);
   if (match === null) return undefined;
-  const { pid, tasks } = task.process;
+  const { process } = task;
+  const { pid } = process;
   const id = Number(match[1]);
   let tid = match[2] === undefined ? undefined : Number(match[2]);
   const entry = match[3] ?? '';
   if (id !== pid) {
     // /proc/TID works for threads too, though it is not listed.
-    if (tasks.has(id)) tid ??= id;
+    if (process.hasThread(id)) tid ??= id;
     else return isEngineThread(task, id) ? null : undefined;
   }
-  if (tid !== undefined && !tasks.has(tid)) return null;
+  if (tid !== undefined && !process.hasThread(tid)) return null;
   const numbered = /^(?:fd|fdinfo)\/(0|[1-9]\d*)(?=\/|$)/.exec(entry);
   const fd = numbered === null ? undefined : Number(numbered[1]);
   if (fd !== undefined && !task.fds.has(fd)) return null;

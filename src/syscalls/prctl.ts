@@ -6,32 +6,16 @@
 import { errno } from '../abi/errno.ts';
 import { archPrctl, prctlOptions } from '../abi/constants/process.ts';
 import type { Process } from '../kernel/process.ts';
+import { WORD } from '../kernel/process-block.ts';
 import type { Task } from '../kernel/task.ts';
 import { choice, int, partial, syscall, ulong } from './declare.ts';
 
 const pr = prctlOptions.values;
 const arch = archPrctl.values;
 
-/** State of prctl that is the guest's alone. */
-interface OwnState {
-  dumpable: number;
-  noNewPrivs: boolean;
-  tsc: number;
-}
-const OWN = Symbol('prctl');
-
-function ownState(process: Process): OwnState {
-  let state = process.extensions.get(OWN) as OwnState | undefined;
-  if (state === undefined) {
-    state = { dumpable: 1, noNewPrivs: false, tsc: 1 };
-    process.extensions.set(OWN, state);
-  }
-  return state;
-}
-
 /** execve makes a process dumpable again. */
 export function prctlAfterExec(process: Process): void {
-  ownState(process).dumpable = 1;
+  process.block.set(WORD.undumpable, 0);
 }
 
 /** Options whose arguments are plain numbers and whose effect may reach the engine. */
@@ -95,45 +79,43 @@ export const prctlSyscalls = [
 const TASK_SIZE = 0x7fff_ffff_f000n;
 
 function own(task: Task, option: number, arg2: number, arg3: number, arg4: number, arg5: number): number {
-  const state = ownState(task.process);
+  const { block } = task.process;
   switch (option) {
     case pr.PR_SET_NAME: {
-      const { bytes } = task.memory.readCString(arg2, 15);
-      task.comm = bytes.slice(0, 15);
-      // Others see it too (ps, killall): the host thread carries the guest's name.
-      task.call('prctl', option, task.cstring(task.comm), 0, 0, 0);
+      task.comm = task.memory.readCString(arg2, 15).bytes;
       return 0;
     }
     case pr.PR_GET_NAME: {
       const name = new Uint8Array(16);
-      name.set(task.comm.subarray(0, 15));
+      name.set(task.comm);
       task.memory.write(arg2, name);
       return 0;
     }
     case pr.PR_GET_DUMPABLE:
-      return state.dumpable;
+      return 1 - block.get(WORD.undumpable);
     case pr.PR_SET_DUMPABLE:
       // Not passed on: it would take /proc/self away from the engine.
       if (arg2 > 1) return -errno.EINVAL;
-      state.dumpable = arg2;
+      block.set(WORD.undumpable, 1 - arg2);
       return 0;
     case pr.PR_SET_NO_NEW_PRIVS: {
       if (arg2 !== 1 || arg3 !== 0 || arg4 !== 0 || arg5 !== 0) return -errno.EINVAL;
       const result = task.call('prctl', option, 1, 0, 0, 0);
-      if (result === 0) state.noNewPrivs = true;
+      if (result === 0) block.set(WORD.noNewPrivs, 1);
       return result;
     }
     case pr.PR_GET_NO_NEW_PRIVS:
       // The engine may have set the host's for its own filter: the guest hears of its own only.
       if (arg2 !== 0 || arg3 !== 0 || arg4 !== 0 || arg5 !== 0) return -errno.EINVAL;
-      return state.noNewPrivs ? 1 : 0;
+      return block.get(WORD.noNewPrivs);
     case pr.PR_GET_SECCOMP:
       return 0;
     case pr.PR_GET_TSC:
-      task.memory.setU32(arg2, state.tsc);
+      // PR_TSC_ENABLE
+      task.memory.setU32(arg2, 1);
       return 0;
     case pr.PR_SET_TSC:
-      // PR_TSC_ENABLE only; a faulting RDTSC does not exist here.
+      // A faulting RDTSC does not exist here.
       return arg2 === 1 ? 0 : -errno.EINVAL;
     case pr.PR_GET_TID_ADDRESS:
       task.memory.setU64(arg2, task.clearChildTid);

@@ -4,8 +4,9 @@
  */
 
 import { errno } from '../abi/errno.ts';
+import type { SpecialFile } from '../kernel/fd-table.ts';
 import type { Task } from '../kernel/task.ts';
-import { latin1, type ProcNode } from './paths.ts';
+import { latin1, ownEntry, type ProcNode } from './paths.ts';
 import { mapsText, memoryTotals, numaMapsText, rollupText, smapsText, statmText } from './proc-memory.ts';
 import { type ListingEntry, openInProc, type ProcFile, procFile } from './special-files.ts';
 
@@ -14,6 +15,7 @@ const DT_LNK = 10;
 const DT_REG = 8;
 const EIO = errno.EIO;
 const O_CLOEXEC = 0o2000000;
+const O_WRONLY_CLOEXEC = 0o2000001;
 
 /** Bytes of a file in the host's /proc, at most 1 MiB; empty if it cannot be read. */
 function hostFile(task: Task, path: string): string {
@@ -37,10 +39,10 @@ function bytes(text: string): Uint8Array {
   return Buffer.from(text, 'latin1');
 }
 
-/** The thread a node is about. */
-function subject(task: Task, node: ProcNode): Task {
-  const { process } = task;
-  return process.tasks.get(node.tid ?? process.pid) ?? task;
+/** Name of the thread a node is about. */
+function commOf(task: Task, node: ProcNode): Uint8Array {
+  const tid = node.tid ?? task.process.pid;
+  return task.process.ownTask(tid)?.comm ?? Buffer.from(hostFile(task, `self/task/${tid}/comm`).replace(/\n$/, ''), 'latin1');
 }
 
 function hostBase(node: ProcNode): string {
@@ -64,7 +66,7 @@ function statText(task: Task, node: ProcNode): string {
     if (field - 3 < rest.length) rest[field - 3] = String(value);
   };
   const totals = memoryTotals(task);
-  set(20, process.tasks.size);
+  set(20, process.threadCount);
   set(23, totals.size * 4096);
   set(24, totals.resident);
   set(26, image.startCode);
@@ -72,7 +74,7 @@ function statText(task: Task, node: ProcNode): string {
   set(28, image.startStack);
   set(29, 0);
   set(30, 0);
-  const { blocked, ignored, caught, pending } = signalSets(task, subject(task, node));
+  const { blocked, ignored, caught, pending } = signalSets(task, node);
   // 31 bits and a sign are all these old fields show.
   const low = (mask: bigint) => mask & 0x7fffffffn;
   set(31, low(pending));
@@ -86,10 +88,10 @@ function statText(task: Task, node: ProcNode): string {
   set(49, image.argEnd);
   set(50, image.envStart);
   set(51, image.envEnd);
-  return `${raw.slice(0, raw.indexOf('('))}(${latin1(subject(task, node).comm)}) ${rest.join(' ')}\n`;
+  return `${raw.slice(0, raw.indexOf('('))}(${latin1(commOf(task, node))}) ${rest.join(' ')}\n`;
 }
 
-function signalSets(task: Task, of: Task): { pending: bigint; blocked: bigint; ignored: bigint; caught: bigint } {
+function signalSets(task: Task, node: ProcNode): { pending: bigint; blocked: bigint; ignored: bigint; caught: bigint } {
   const { signals } = task.process;
   let ignored = 0n;
   let caught = 0n;
@@ -99,23 +101,29 @@ function signalSets(task: Task, of: Task): { pending: bigint; blocked: bigint; i
     if (handler === 1) ignored |= 1n << BigInt(signal - 1);
     else if (handler !== 0) caught |= 1n << BigInt(signal - 1);
   }
-  return { pending: signals.pending(of), blocked: signals.of(of).mask, ignored, caught };
+  const tid = node.tid ?? task.process.pid;
+  const own = task.process.ownTask(tid);
+  if (own !== undefined) return { pending: signals.pending(own), blocked: signals.of(own).mask, ignored, caught };
+  // Another thread's mask is its host thread's.
+  const status = hostFile(task, `self/task/${tid}/status`);
+  const mask = (field: string): bigint => BigInt(`0x${new RegExp(`^${field}:\\s*([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`);
+  return { pending: mask('SigPnd') | mask('ShdPnd'), blocked: mask('SigBlk'), ignored, caught };
 }
 
 function statusText(task: Task, node: ProcNode): string {
   const { process } = task;
   const totals = memoryTotals(task);
-  const sets = signalSets(task, subject(task, node));
+  const sets = signalSets(task, node);
   const kb = (pages: number) => `${String(pages * 4).padStart(8)} kB`;
   const mask = (m: bigint) => m.toString(16).padStart(16, '0');
   const shown: Record<string, string> = {
-    Name: latin1(subject(task, node).comm).replaceAll('\\', '\\\\').replaceAll('\n', '\\n'),
+    Name: latin1(commOf(task, node)).replaceAll('\\', '\\\\').replaceAll('\n', '\\n'),
     FDSize: String(task.fds.capacity),
     VmPeak: kb(totals.size), VmSize: kb(totals.size), VmLck: kb(0), VmPin: kb(0), VmHWM: kb(totals.resident),
     VmRSS: kb(totals.resident), RssAnon: kb(totals.anonymous), RssFile: kb(totals.resident - totals.anonymous),
     RssShmem: kb(0), VmData: kb(totals.data), VmStk: kb(totals.stack), VmExe: kb(totals.text),
     VmLib: kb(totals.library), VmSwap: kb(totals.swapped),
-    Threads: String(process.tasks.size),
+    Threads: String(process.threadCount),
     ShdPnd: mask(sets.pending), SigPnd: mask(0n), SigBlk: mask(sets.blocked), SigIgn: mask(sets.ignored),
     SigCgt: mask(sets.caught),
   };
@@ -182,7 +190,7 @@ const texts: Record<string, (task: Task, node: ProcNode) => Uint8Array> = {
     return strings(task, image.envStart, image.envEnd, image.envp);
   },
   auxv: (task) => task.process.image.auxv,
-  comm: (task, node) => Buffer.concat([subject(task, node).comm, Buffer.from('\n')]),
+  comm: (task, node) => Buffer.concat([commOf(task, node), Buffer.from('\n')]),
 };
 
 /** Inode numbers for listed entries: the host's own are not known here, but must not be 0. */
@@ -244,7 +252,7 @@ export function openedAs(task: Task, node: ProcNode): ProcFile | undefined {
   if (entry === 'task' && node.tid === undefined) {
     return {
       kind: 'listing', path, position: 0,
-      entries: (reader) => listing([...reader.process.tasks.keys()].sort((a, b) => a - b).map(String), DT_DIR),
+      entries: (reader) => listing(reader.process.threadIds().map(String), DT_DIR),
     };
   }
   return undefined;
@@ -254,7 +262,15 @@ export function openedAs(task: Task, node: ProcNode): ProcFile | undefined {
 function setComm(task: Task, node: ProcNode, data: Uint8Array): number {
   const end = data.indexOf(10);
   const name = data.slice(0, end < 0 ? 15 : Math.min(end, 15));
-  subject(task, node).comm = name;
+  const tid = node.tid ?? task.process.pid;
+  const own = task.process.ownTask(tid);
+  if (own !== undefined) own.comm = name;
+  else {
+    const file = openInProc(task, `self/task/${tid}/comm`, O_WRONLY_CLOEXEC);
+    if (file < 0) return file;
+    task.host.writeAll(file, name);
+    task.call('close', file);
+  }
   return data.length;
 }
 
@@ -263,4 +279,12 @@ export function linkTarget(task: Task, node: ProcNode): string | undefined {
   if (node.entry === 'exe') return task.process.image.path;
   if (node.fd !== undefined && node.entry === `fd/${node.fd}`) return procFile(task, node.fd)?.path;
   return undefined;
+}
+
+/** What another thread's word on a special descriptor becomes here; undefined: nothing special after all. */
+export function reviveSpecial(task: Task, told: SpecialFile): SpecialFile | undefined {
+  const { path } = told as ProcFile;
+  if (path === undefined || told.kind === 'directory') return told;
+  const node = ownEntry(task, path);
+  return node === undefined || node === null ? undefined : openedAs(task, node);
 }

@@ -22,7 +22,7 @@ function remote(task: Task, own: boolean, iov: GuestAddr, count: number): HostAd
 function transfer(
   task: Task, name: string, target: number, local: GuestAddr, locals: number, far: GuestAddr, fars: number, flags: number,
 ): number {
-  const own = target === task.process.pid || task.process.tasks.has(target);
+  const own = target === task.process.pid || task.process.hasThread(target);
   const here = translateIovecs(task, local, locals);
   const there = remote(task, own, far, fars);
   return task.call(name, target, here, exactSize(locals), there, exactSize(fars), exactSize(flags));

@@ -7,6 +7,7 @@ import { cloneFlags } from '../abi/constants/process.ts';
 import { Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { cloneSyscalls } from './clone.ts';
+import { leaveLocks } from './robust-list.ts';
 import {
   bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal,
   struct, structOut, syscall, uint, ulong,
@@ -22,8 +23,9 @@ export const processSyscalls = [
   syscall({
     name: 'exit', nr: { x86_64: 60, aarch64: 93 }, class: ['process'], args: { error_code: int }, support: full,
     run: (task, { error_code }) => {
+      leaveLocks(task);
+      task.process.endThread(task, error_code);
       leaveThread(task);
-      if (task.process.tasks.size <= 1) task.process.end(error_code);
       throw new Unwind('thread-exit');
     },
   }),
@@ -85,7 +87,7 @@ export const processSyscalls = [
     run: (task, { unshare_flags }) => {
       // For the guest's one thread nothing is shared; the engine's own threads stay as they are.
       const alone = CLONE_FILES | CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
-      const rest = task.process.tasks.size <= 1 ? unshare_flags & ~alone : unshare_flags;
+      const rest = task.process.threadCount <= 1 ? unshare_flags & ~alone : unshare_flags;
       return rest === 0 ? 0 : task.call('unshare', rest >>> 0);
     },
   }),
@@ -136,13 +138,11 @@ export const processSyscalls = [
 
 const F_DUPFD_CLOEXEC = 1030;
 
-/** What the kernel does when a thread ends: clear the word of set_tid_address and wake who waits on it. */
+/** What the kernel does when a thread ends before others: clear the word of set_tid_address and wake who waits on it. */
 export function leaveThread(task: Task): void {
   const word = task.clearChildTid;
   if (word === 0) return;
   task.clearChildTid = 0;
-  // The last thread's memory goes with it: only others could look, so the kernel leaves it alone then.
-  if (task.process.tasks.size <= 1) return;
   try {
     task.memory.setU32(word, 0);
   } catch {

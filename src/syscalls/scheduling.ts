@@ -112,7 +112,7 @@ export function limitOf(task: Task, resource: number): readonly [bigint, bigint]
 function limit(task: Task, pid: number, resource: number, wanted: number, old: number): number {
   const { process } = task;
   if (resource >>> 0 >= RLIMITS) return -errno.EINVAL;
-  if (!OWN.includes(resource) || (pid !== 0 && pid !== process.pid && !process.tasks.has(pid))) {
+  if (!OWN.includes(resource) || (pid !== 0 && pid !== process.pid && !process.hasThread(pid))) {
     const result = task.call('prlimit64', pid, resource, task.pointer(wanted, 16), task.pointer(old, 16));
     // What was inherited is no longer what holds.
     if (result === 0 && wanted !== 0 && pid === 0) process.rlimits.delete(resource);

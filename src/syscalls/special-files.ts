@@ -62,7 +62,17 @@ export interface ProcDirectory extends InProc {
 export type ProcFile = TextFile | WindowFile | ListingDirectory | ProcDirectory;
 
 export function procFile(task: Task, fd: number): ProcFile | undefined {
-  return task.fds.special(fd) as ProcFile | undefined;
+  const special = task.fds.special(fd) as ProcFile | undefined;
+  if (special === undefined || !isRemote(special)) return special;
+  // Another thread opened it, and told what it is but not how it is made.
+  const file = task.process.reviveSpecial(task, special) as ProcFile | undefined;
+  if (file !== undefined) task.fds.revive(fd, file);
+  return file;
+}
+
+/** Without the functions that its kind has: it came through the log of changes. */
+function isRemote(file: ProcFile): boolean {
+  return (file.kind === 'text' && file.generate === undefined) || (file.kind === 'window' && file.available === undefined) || (file.kind === 'listing' && file.entries === undefined);
 }
 
 const SEEK_SET = 0;

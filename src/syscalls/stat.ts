@@ -53,7 +53,7 @@ function countOwn(task: Task, located: ProcNode | undefined, fd: number, statbuf
   }
   const { memory } = task;
   if (entry === 'fd' && memory.u64(statbuf + sizeAt) !== 0n) memory.setU64(statbuf + sizeAt, [...task.fds.numbers()].length);
-  else if (entry === 'task') memory.setU32(statbuf + NLINK, task.process.tasks.size + 2);
+  else if (entry === 'task') memory.setU32(statbuf + NLINK, task.process.threadCount + 2);
 }
 
 function accessAt(task: Task, at: number, name: GuestAddr, wanted: number, atFlags: number): number {

@@ -50,6 +50,7 @@ export class Guest {
     const got = machine.space.mmap(HEAP, HEAP_SIZE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_FIXED);
     if (got !== HEAP) throw new Error(`guest heap: ${got}`);
     this.process.setImage({ ...this.process.image, ...image });
+    this.task.comm = Buffer.from(this.process.image.path.replace(/^.*\//, ''));
   }
 
   /** `n` bytes of fresh guest memory, zero. */

@@ -104,7 +104,7 @@ function runTranslated(c: Case): Outcome {
     fetchFault: () => {
       throw new Ended(-1);
     },
-    poll: () => {},
+    behind: false, sync: () => {}, poll: () => {},
     precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '',
   });
   shared.data.set(c.data);
