@@ -6,11 +6,12 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
+import { withoutLibraryCode } from './snapshot-blob.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -46,28 +47,47 @@ async function replace(name: string, make: (path: string) => unknown): Promise<v
   }
 }
 
-/** The snapshot must not know where it was made: for import.meta.url it has what snapshot-entry.ts finds at start. */
+/** As the launcher starts it: V8 takes compiled code only if it was made with the same flags. */
+const engineFlags = ['--single-threaded', '--v8-pool-size=1', '--no-wasm-dynamic-tiering', '--no-wasm-tier-up', '--no-wasm-inlining'];
+
+/**
+ * The snapshot must not know where it was made: for import.meta.url it has what snapshot-entry.ts finds at start.
+ * What a run compiles goes into it, as recorded by one: a shell whose code is in packs becomes `ls`, whose is not.
+ */
 async function snapshot(path: string): Promise<void> {
-  const script = join(dist, `${process.pid}.snapshot.cjs`);
+  const aside = mkdtempSync(join(dist, 'snapshot.'));
+  const bundle = join(aside, 'bundle.js');
+  const code = join(aside, 'code');
   try {
     await build({
       ...common,
       entryPoints: [join(root, 'scripts/snapshot-entry.ts')],
-      outfile: script,
+      outfile: bundle,
       format: 'cjs',
+      minifyWhitespace: true,
+      charset: 'ascii',
+      banner: { js: '(function (require) {' },
+      footer: { js: '})' },
       external: [...(common.external ?? []), 'internal/*'],
       define: { ...define, 'import.meta.url': 'globalThis.lunagateUrl' },
     });
-    execFileSync(
-      process.execPath,
-      ['--single-threaded', '--no-warnings', '--expose-internals', '--snapshot-blob', path, '--build-snapshot', script],
-      {
+    const node = (args: string[]): Buffer =>
+      execFileSync(process.execPath, ['--no-warnings', '--expose-internals', ...engineFlags, ...args], {
         cwd: dist,
-        stdio: ['ignore', 'ignore', 'inherit'],
-      },
-    );
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, LUNAGATE_CACHE: join(aside, 'packs') },
+      });
+    for (const command of [':', 'exec ls -l /']) {
+      // Code depends on the heap V8 starts from; for a snapshot that is not Node's own.
+      const recorder = [join(root, 'scripts/snapshot-recorder.cjs'), bundle, code, join(dist, 'lunagate.mjs')];
+      node(['--no-node-snapshot', ...recorder, '/bin/sh', '-c', command]);
+    }
+    const builder = ['--build-snapshot', join(root, 'scripts/snapshot-builder.cjs'), bundle, code];
+    node(['--snapshot-blob', path, ...builder]);
+    const small = withoutLibraryCode(readFileSync(path));
+    if (small !== undefined) writeFileSync(path, small);
   } finally {
-    rmSync(script, { force: true });
+    rmSync(aside, { recursive: true, force: true });
   }
 }
 

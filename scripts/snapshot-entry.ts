@@ -18,8 +18,13 @@ const internal = require('internal/v8/startup_snapshot') as {
   namespace: { setDeserializeMainFunction(main: () => void): void };
 };
 
+declare global {
+  /** Set by snapshot-recorder.cjs. */
+  var lunagateRecord: (() => void) | undefined;
+}
+
 async function start(): Promise<void> {
-  const status = await main(readInvocation(), { run, syscallHelp: async () => syscallHelp(syscalls, 'x86_64'), cpuHelp: async () => cpuHelp(), rules: async (args, say) => rulesCommand(args, say), print });
+  const status = await main(readInvocation(), { run: (options) => run(options, globalThis.lunagateRecord), syscallHelp: async () => syscallHelp(syscalls, 'x86_64'), cpuHelp: async () => cpuHelp(), rules: async (args, say) => rulesCommand(args, say), print });
   process.exit(status);
 }
 

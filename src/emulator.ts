@@ -54,11 +54,16 @@ const SI_KERNEL = 0x80;
 
 export { cpuHelp } from './isa/x86_64/cpuid.ts';
 
-/** Runs the program. Returns only by an exception before it has started (ExecError, RuleFileError, …). */
-export async function run(options: RunOptions): Promise<never> {
+/**
+ * Runs the program. Returns only by an exception before it has started (ExecError, RuleFileError, …). `beforeEnd` is called
+ * when the program has ended, before the process does.
+ */
+export async function run(options: RunOptions, beforeEnd?: () => void): Promise<never> {
   setV8FlagsBy(setV8Flag);
   if (options.cpu !== undefined) setCpuModel(parseCpuModel(options.cpu));
-  return new Emulator(options, createMachine()).start();
+  const emulator = new Emulator(options, createMachine());
+  if (beforeEnd !== undefined) emulator.beforeEnd(beforeEnd);
+  return emulator.start();
 }
 
 /** What a Worker is given to serve guest threads: plain data and shared memory. */
@@ -227,6 +232,10 @@ class Emulator {
       mailbox: this.#mailbox.buffer,
       stdio: this.#stdio,
     };
+  }
+
+  beforeEnd(act: () => void): void {
+    this.#process.beforeEnd.add(act);
   }
 
   start(): never {
