@@ -8,7 +8,7 @@ import { GuestFault } from '../kernel/ports.ts';
 import { SyscallError } from '../kernel/syscall-error.ts';
 import type { ApiContext } from './api.ts';
 import { absolutePath, descriptorPath } from './guest-paths.ts';
-import { type LuaFunction, type LuaState, luaType } from './lua-vm.ts';
+import { type LuaFunction, type LuaState, luaType } from './lua-exports.ts';
 
 const DEFAULT_DEPTH = 32;
 const MAX_DEPTH = 1000;

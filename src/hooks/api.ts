@@ -9,7 +9,8 @@ import type { Task } from '../kernel/task.ts';
 import { contextFields, guestFunctions } from './api-guest.ts';
 import type { GuestScratch } from './guest-scratch.ts';
 import { linuxErrno } from './lua-system.ts';
-import { type LuaFunction, type LuaState, type LuaVm, luaType } from './lua-vm.ts';
+import { type LuaFunction, type LuaState, luaType } from './lua-exports.ts';
+import type { LuaVm } from './lua-vm.ts';
 import type { Reporter } from './report.ts';
 import type { RulesDirectory } from './rules-directory.ts';
 import { type LogLevel, logLevels } from './settings.ts';
@@ -57,6 +58,8 @@ export interface ApiContext {
   readonly constants: ConstantTables;
   /** A module of the rules directory was loaded on behalf of the script being handled. */
   moduleUsed(name: string): void;
+  /** A finalizer begins or ends. */
+  finalizing(on: boolean): void;
 }
 
 /** More would only fill the Lua state: such a length is a mistake. */
@@ -269,10 +272,16 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
       return 1;
     },
 
-    /** Let the instruction counter run although a finalizer is being run. */
-    countInFinalizer: (L) => {
-      const { vm } = context();
+    /** A finalizer is being run: let the instruction counter run all the same. */
+    beginFinalizer: (L) => {
+      const { vm, finalizing } = context();
       vm.bytes[L + ALLOW_HOOK] = 1;
+      finalizing(true);
+      return 0;
+    },
+
+    endFinalizer: () => {
+      context().finalizing(false);
       return 0;
     },
 
@@ -332,7 +341,7 @@ export function hookFunctions(context: () => ApiContext): Record<string, LuaFunc
  * directories first and tells which script uses what; `os.clock`, error numbers and buffering are the host's.
  */
 export const prelude = `
-local searchRules, noteModule, linuxErrno, clock, countInFinalizer, contextField, strict = ...
+local searchRules, noteModule, linuxErrno, clock, beginFinalizer, endFinalizer, contextField, strict = ...
 local searchers = package.searchers
 searchers[4], searchers[3] = nil, nil
 table.insert(searchers, 2, searchRules)
@@ -344,13 +353,16 @@ end
 os.clock = clock
 shared = {}
 -- Lua switches hooks off in finalizers: one that loops could not be stopped.
+local pcall, error = pcall, error
 local wrapped = setmetatable({}, { __mode = 'k' })
 local function watch(metatable)
   local finalizer = type(metatable) == 'table' and rawget(metatable, '__gc')
   if type(finalizer) ~= 'function' or wrapped[finalizer] then return end
   local function counted(object)
-    countInFinalizer()
-    return finalizer(object)
+    beginFinalizer()
+    local fine, message = pcall(finalizer, object)
+    endFinalizer()
+    if not fine then error(message, 0) end
   end
   wrapped[counted] = true
   rawset(metatable, '__gc', counted)

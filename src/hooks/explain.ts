@@ -50,9 +50,9 @@ export class Explain implements Interceptor {
     }
     const widths = rows[0]?.map((_, k) => Math.max(...rows.map((r) => (r[k] as string).length))) ?? [];
     const lines = rows.length > 1 ? rows.map((r) => r.map((c, k) => (k === 0 ? c.padEnd(widths[k] as number) : c.padStart(widths[k] as number))).join('  ')) : [];
-    for (const { path, file, statistics } of scripts) {
+    for (const { path, state, statistics } of scripts) {
       if (statistics.calls > 0) continue;
-      lines.push(`${path}: never called${this.#near(file.name)}`);
+      lines.push(`${path}: never called${this.#near(state.file.name)}`);
     }
     if (scripts.length === 0) lines.push('there was no script');
     this.#host.writeAll(this.#fd, Buffer.from(`lunagate: what the rules did\n${lines.map((l) => `  ${l}\n`).join('')}`));

@@ -27,6 +27,27 @@ export const block = {
   bytes: 176,
 } as const;
 
+/**
+ * Where a Lua state keeps what every thread that uses it must find: 32-bit words in the memory that the interpreter
+ * leaves unused (lua-binary.ts).
+ */
+export const common = {
+  /** Bytes Lua holds, and may hold. */
+  used: 256,
+  limit: 260,
+  /** The main lua_State; 0: there is no state in this memory. */
+  state: 264,
+  /** Top of a C stack for whoever holds the lock and has no stack of its own yet. */
+  boot: 268,
+  /** Registry references (script-host.ts). */
+  metatable: 272,
+  collect: 276,
+  loaded: 280,
+  threads: 284,
+  /** Bytes the memory has; not 0: it has been used. */
+  size: 288,
+} as const;
+
 /** What hook_call returns besides Lua's own status codes (0 fine, 2 runtime error, 4 memory, 5 in handler). */
 export const WRONG_RESULT = 100;
 
@@ -100,9 +121,10 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
   const original = a.importFunction('js', 'original', toVoid(i32));
   const tick = a.importFunction('js', 'tick', toVoid(i32));
   const js = functions.map((f) => a.importFunction('js', f, toInt(i32)));
-  const used = a.global('used');
-  const limit = a.global('limit');
   const blockAt = a.global('block');
+  const used = [...op.const(0), ...op.load32(common.used)];
+  const limit = [...op.const(0), ...op.load32(common.limit)];
+  const setUsed = op.store32(common.used);
 
   // lua_Alloc with a cap: (ud, ptr, oldSize, newSize). With ptr NULL, oldSize is a type, not a size.
   a.function(
@@ -119,10 +141,11 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
       op.get(3),
       op.eqz,
       op.if,
-      op.globalGet(used),
+      op.const(0),
+      used,
       op.get(2),
       op.sub,
-      op.globalSet(used),
+      setUsed,
       op.get(1),
       op.call(free),
       op.const(0),
@@ -132,15 +155,15 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
       op.get(2),
       op.gtU,
       op.if,
-      op.globalGet(used),
+      used,
       op.get(3),
       op.add,
       op.get(2),
       op.sub,
-      op.globalGet(limit),
+      limit,
       op.gtU,
       op.get(3),
-      op.globalGet(limit),
+      limit,
       op.gtU,
       op.or,
       op.if,
@@ -153,12 +176,13 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
       op.call(realloc),
       op.tee(4),
       op.if,
-      op.globalGet(used),
+      op.const(0),
+      used,
       op.get(3),
       op.add,
       op.get(2),
       op.sub,
-      op.globalSet(used),
+      setUsed,
       op.end,
       op.get(4),
     ],

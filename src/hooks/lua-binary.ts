@@ -2,17 +2,24 @@
  * Owns the Lua interpreter as a WebAssembly binary: where it is found, and how it is fitted for use here.
  *
  * The binary is wasmoon's (Lua 5.4 proper, built by Emscripten), instantiated without wasmoon's JavaScript. It is
- * rewritten in two points, both outside its code: memory and function table, which it defines itself, become
- * imports. The memory can then be a shared one that several threads instantiate the same interpreter over (the
- * second and later instances without the data segments, whose contents are live by then), and the function table
- * can hold functions of another module, so that errors unwind and hooks run without a step through JavaScript.
+ * rewritten outside its code: memory and function table, which it defines itself, become imports, and the contents of
+ * its static data are taken out, to be written by whoever begins a Lua state. So several threads can instantiate the
+ * same interpreter over one shared memory, a state can be begun anew in the same memory, and the function table can
+ * hold functions of another module, so that errors unwind and hooks run without a step through JavaScript.
  */
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-const section = { import: 2, table: 4, memory: 5, dataCount: 12, data: 11 } as const;
+const section = { custom: 0, import: 2, table: 4, memory: 5, dataCount: 12, data: 11 } as const;
 
+/** A piece of static data and its address. */
+interface Segment {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Can be handed to another thread. */
 export interface LuaModule {
   readonly module: WebAssembly.Module;
   /** Functions the interpreter puts into the table itself; further slots are free. */
@@ -20,7 +27,12 @@ export interface LuaModule {
   /** Pages the interpreter needs at least: static data and its C stack. */
   readonly minPages: number;
   readonly maxPages: number;
+  /** What the memory of a fresh state holds; all else is zero. Nothing of it lies below `STATIC_BASE`. */
+  readonly data: readonly Segment[];
 }
+
+/** The linker leaves the memory below this address unused. */
+export const STATIC_BASE = 1024;
 
 /** The interpreter's bytes: `lua.wasm` beside this file (a built package), else wasmoon's own. */
 export function readLuaBinary(): Uint8Array {
@@ -34,46 +46,41 @@ export function readLuaBinary(): Uint8Array {
 
 /**
  * Fit the binary as described above and compile it.
- * @param first false leaves the data segments out, for an instance over memory already in use.
+ * @param variant V8 takes equal bytes for the same module, with the code compiled so far: another text here, another
+ * module.
  * @throws Error when the binary is not what this code knows how to fit.
  */
-export function fitLuaBinary(bytes: Uint8Array, first = true): LuaModule {
-  let at = 8;
-  const u32 = (): number => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++];
-      if (byte === undefined) throw new Error('the Lua interpreter binary is truncated; reinstall the package');
-      value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value >>> 0;
-    }
-  };
+export function fitLuaBinary(bytes: Uint8Array, variant = ''): LuaModule {
+  const cursor = new Cursor(bytes, 8);
   const parts: Uint8Array[] = [bytes.subarray(0, 8)];
   let imports: { count: number; body: Uint8Array; index: number } | undefined;
   let tableSize = 0;
   let minPages = 0;
   let maxPages = 0;
-  while (at < bytes.length) {
-    const start = at;
-    const id = bytes[at++];
-    const size = u32();
-    const body = at;
-    const end = at + size;
+  const data: Segment[] = [];
+  while (cursor.at < bytes.length) {
+    const start = cursor.at;
+    const id = bytes[cursor.at++];
+    const size = cursor.u32();
+    const body = cursor.at;
+    const end = body + size;
     if (id === section.import) {
-      const count = u32();
-      imports = { count, body: bytes.subarray(at, end), index: parts.length };
+      const count = cursor.u32();
+      imports = { count, body: bytes.subarray(cursor.at, end), index: parts.length };
       parts.push(new Uint8Array(0));
     } else if (id === section.table) {
-      at = body + 3; // one table, funcref, flags
-      tableSize = u32();
+      cursor.at = body + 3; // one table, funcref, flags
+      tableSize = cursor.u32();
     } else if (id === section.memory) {
-      at = body + 2; // one memory, flags
-      minPages = u32();
-      maxPages = u32();
-    } else if (first || (id !== section.data && id !== section.dataCount)) {
+      cursor.at = body + 2; // one memory, flags
+      minPages = cursor.u32();
+      maxPages = cursor.u32();
+    } else if (id === section.data) {
+      for (let count = cursor.u32(); count > 0; count--) data.push(segment(cursor));
+    } else if (id !== section.dataCount) {
       parts.push(bytes.subarray(start, end));
     }
-    at = end;
+    cursor.at = end;
   }
   if (imports === undefined || tableSize === 0 || maxPages === 0) {
     throw new Error('the Lua interpreter binary lacks its import, table or memory section; reinstall the package');
@@ -97,7 +104,42 @@ export function fitLuaBinary(bytes: Uint8Array, first = true): LuaModule {
   ];
   const length = body.length + imports.body.length;
   parts[imports.index] = Uint8Array.from([section.import, ...leb(length), ...body, ...imports.body]);
-  return { module: new WebAssembly.Module(Buffer.concat(parts)), tableSize, minPages: needed, maxPages };
+  const label = name(variant);
+  parts.push(Uint8Array.from([section.custom, ...leb(label.length), ...label]));
+  return { module: new WebAssembly.Module(Buffer.concat(parts)), tableSize, minPages: needed, maxPages, data };
+}
+
+class Cursor {
+  readonly bytes: Uint8Array;
+  at: number;
+  constructor(bytes: Uint8Array, at: number) {
+    this.bytes = bytes;
+    this.at = at;
+  }
+  u32(): number {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.bytes[this.at++];
+      if (byte === undefined) throw new Error('the Lua interpreter binary is truncated; reinstall the package');
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value >>> 0;
+    }
+  }
+}
+
+/** An active segment of memory 0 at a constant address, which is all a linker makes for a memory that is not shared. */
+function segment(cursor: Cursor): Segment {
+  const [kind, opcode] = [cursor.u32(), cursor.bytes[cursor.at++]];
+  // Addresses are below 2^31 − 2^27, so that the signed constant reads like an unsigned one but for its length.
+  const at = cursor.u32();
+  const end = cursor.bytes[cursor.at++];
+  if (kind !== 0 || opcode !== 0x41 || end !== 0x0b || at < STATIC_BASE) {
+    throw new Error('the Lua interpreter binary lays out its data in an unknown way; reinstall the package');
+  }
+  const length = cursor.u32();
+  const bytes = cursor.bytes.slice(cursor.at, cursor.at + length);
+  cursor.at += length;
+  return { at, bytes };
 }
 
 function leb(value: number): number[] {

@@ -1,130 +1,25 @@
 /**
- * Owns one Lua interpreter: its memory, state and C stack, values passed in and out, protected calls. Knows
+ * One thread's way into a Lua state: begins or joins it, passes values in and out, makes protected calls. Knows
  * nothing of system calls or rules.
  *
- * Invariants: every Lua function that can raise an error runs below a protected call (`protect`, `hookCall`) or
+ * The state lies whole in the interpreter's memory, which several threads may share; a lock that is not kept here lets
+ * one of them at a time in. What is a thread's own: its instance of the interpreter, its C stack, its call block.
+ *
+ * Invariants: every Lua function that can raise an error runs below a protected call (`call`, `hookCall`) or
  * inside a C function called by Lua; an exception of JavaScript's that passes through Lua frames leaves the Lua
- * thread it ran on unusable, and `abandon` must follow.
+ * thread it ran on unusable, and `ScriptHost.forsake` must follow.
  */
 
 import { setV8Flag } from '../wasm/v8-flags.ts';
-import { block, bridgeModule, unwindingModule, unwindingSlots } from './glue.ts';
-import { fitLuaBinary, type LuaModule, readLuaBinary } from './lua-binary.ts';
+import { block, common } from './glue.ts';
+import { STATIC_BASE } from './lua-binary.ts';
+import { type LuaExports, type LuaState, luaType, type Pointer, typeNames } from './lua-exports.ts';
+import { compileLua, instantiateLua, type LuaInstance, type LuaModules, tableFor, type VmOptions } from './lua-instance.ts';
 
-/** An address in the interpreter's memory. */
-export type Pointer = number;
-/** A lua_State: one Lua thread. */
-export type LuaState = number & { readonly __lua?: never };
-
-export const REGISTRY = -1001000;
-export const luaType = {
-  none: -1,
-  nil: 0,
-  boolean: 1,
-  lightuserdata: 2,
-  number: 3,
-  string: 4,
-  table: 5,
-  function: 6,
-  userdata: 7,
-  thread: 8,
-} as const;
-
-const typeNames = ['nil', 'boolean', 'light userdata', 'number', 'string', 'table', 'function', 'userdata', 'thread'];
-
-/** The exports used from JavaScript. */
-export interface LuaExports {
-  __wasm_call_ctors(): void;
-  emscripten_stack_init(): void;
-  stackSave(): number;
-  stackRestore(sp: number): void;
-  malloc(n: number): Pointer;
-  realloc(p: Pointer, n: number): Pointer;
-  free(p: Pointer): void;
-  fflush(file: Pointer): number;
-  lua_newstate(alloc: number, ud: Pointer): LuaState;
-  lua_close(L: LuaState): void;
-  lua_atpanic(L: LuaState, f: number): number;
-  lua_newthread(L: LuaState): LuaState;
-  lua_pushthread(L: LuaState): number;
-  lua_checkstack(L: LuaState, n: number): number;
-  lua_absindex(L: LuaState, i: number): number;
-  lua_gettop(L: LuaState): number;
-  lua_settop(L: LuaState, i: number): void;
-  lua_rotate(L: LuaState, i: number, n: number): void;
-  lua_copy(L: LuaState, from: number, to: number): void;
-  lua_pushvalue(L: LuaState, i: number): void;
-  lua_xmove(from: LuaState, to: LuaState, n: number): void;
-  lua_type(L: LuaState, i: number): number;
-  lua_isinteger(L: LuaState, i: number): number;
-  lua_tointegerx(L: LuaState, i: number, isInteger: Pointer): bigint;
-  lua_tonumberx(L: LuaState, i: number, isNumber: Pointer): number;
-  lua_toboolean(L: LuaState, i: number): number;
-  lua_tolstring(L: LuaState, i: number, length: Pointer): Pointer;
-  lua_touserdata(L: LuaState, i: number): Pointer;
-  lua_pushnil(L: LuaState): void;
-  lua_pushnumber(L: LuaState, v: number): void;
-  lua_pushinteger(L: LuaState, v: bigint): void;
-  lua_pushboolean(L: LuaState, v: number): void;
-  lua_pushlstring(L: LuaState, at: Pointer, n: number): Pointer;
-  lua_pushcclosure(L: LuaState, slot: number, upvalues: number): void;
-  lua_getglobal(L: LuaState, name: Pointer): number;
-  lua_setglobal(L: LuaState, name: Pointer): void;
-  lua_getfield(L: LuaState, i: number, name: Pointer): number;
-  lua_setfield(L: LuaState, i: number, name: Pointer): void;
-  lua_rawget(L: LuaState, i: number): number;
-  lua_rawset(L: LuaState, i: number): void;
-  lua_rawgeti(L: LuaState, i: number, n: bigint): number;
-  lua_rawseti(L: LuaState, i: number, n: bigint): void;
-  lua_createtable(L: LuaState, array: number, hash: number): void;
-  lua_setmetatable(L: LuaState, i: number): number;
-  lua_setupvalue(L: LuaState, i: number, n: number): Pointer;
-  lua_callk(L: LuaState, args: number, results: number, ctx: number, k: number): void;
-  lua_pcallk(L: LuaState, args: number, results: number, handler: number, ctx: number, k: number): number;
-  lua_error(L: LuaState): number;
-  lua_next(L: LuaState, i: number): number;
-  lua_sethook(L: LuaState, hook: number, mask: number, count: number): void;
-  luaL_loadbufferx(L: LuaState, at: Pointer, n: number, chunk: Pointer, mode: Pointer): number;
-  luaL_openlibs(L: LuaState): void;
-  luaL_traceback(L: LuaState, of: LuaState, message: Pointer, level: number): void;
-  luaL_getmetafield(L: LuaState, i: number, name: Pointer): number;
-  luaL_where(L: LuaState, level: number): void;
-  luaL_tolstring(L: LuaState, i: number, length: Pointer): Pointer;
-  luaL_checkinteger(L: LuaState, i: number): bigint;
-  luaL_optinteger(L: LuaState, i: number, otherwise: bigint): bigint;
-  luaL_checklstring(L: LuaState, i: number, length: Pointer): Pointer;
-  luaL_argerror(L: LuaState, i: number, message: Pointer): number;
-  luaL_typeerror(L: LuaState, i: number, expected: Pointer): number;
-  luaL_ref(L: LuaState, table: number): number;
-  luaL_unref(L: LuaState, table: number, ref: number): void;
-  [slot: string]: (...args: never[]) => unknown;
-}
-
-/** A Lua C function in JavaScript: gets the running thread, leaves results on its stack, returns how many. */
-export type LuaFunction = (L: LuaState) => number;
-
-export interface VmOptions {
-  /** Builds Lua's C library imports over its memory. */
-  system(memory: WebAssembly.Memory): { env: WebAssembly.ModuleImports; wasi: WebAssembly.ModuleImports };
-  /** JavaScript functions callable from Lua by `pushFunction(name)`. */
-  readonly functions: Readonly<Record<string, LuaFunction>>;
-  /** Argument `i` of c_do_syscall, which is not an integer. */
-  argument(L: LuaState, i: number): bigint;
-  /** Perform the call in the block's inner part and store its result there. */
-  original(L: LuaState): void;
-  /** The instruction counter ran out. */
-  tick(L: LuaState): void;
-  /** Bytes Lua may hold at most. */
-  readonly memoryLimit: number;
-}
-
-interface Bridge {
-  hookCall(L: LuaState, ref: number, block: Pointer): number;
-  used: WebAssembly.Global;
-  limit: WebAssembly.Global;
-  block: WebAssembly.Global;
-  alloc: () => void;
-  countHook: () => void;
+/** What a further thread needs to use the same state. Can be handed to it. */
+export interface LuaShare {
+  readonly memory: WebAssembly.Memory;
+  readonly modules: LuaModules;
 }
 
 /** A Lua error as protected calls report it: the message, and the traceback below it. */
@@ -135,78 +30,142 @@ export interface LuaFailure {
 
 const SEPARATOR = '\nstack traceback:\n';
 
+/** Lua nests at most 200 C calls, each with some hundred bytes to a kilobyte and a half; printf takes eight. */
+const STACK = 512 << 10;
+const BOOT_STACK = 64 << 10;
+const TRANSFER = 4096;
+
 export class LuaVm {
-  /** Lua's own functions. Do not keep them: `optimise` replaces them. */
-  x!: LuaExports;
-  readonly L: LuaState;
   readonly memory: WebAssembly.Memory;
-  readonly blockAt: Pointer;
+  /** What belongs to the thread in the state it uses now. */
+  L: LuaState = 0;
+  blockAt: Pointer = 0;
   /** The call block as 32-bit and 64-bit words (index = byte offset / 4 or 8, from the block's start). */
-  readonly words: Int32Array;
-  readonly longs: BigInt64Array;
+  words = new Int32Array(0);
+  longs = new BigInt64Array(0);
+  /** Where the C stack begins. */
+  stackTop: Pointer = 0;
   readonly #options: VmOptions;
+  readonly #modules: LuaModules;
   readonly #table: WebAssembly.Table;
-  readonly #functions: readonly string[];
-  #bridge!: Bridge;
+  #instance: LuaInstance;
   #optimised = false;
   readonly #slots = new Map<string, number>();
   readonly #names = new Map<string, Pointer>();
+  /** Words of `common`. */
+  readonly #common: Int32Array;
   #bytes: Buffer;
-  #transfer: Pointer;
-  #transferSize = 4096;
+  /** The C stack, if not the interpreter's own. */
+  #stack: Pointer = 0;
+  #transfer: Pointer = 0;
+  #transferSize = TRANSFER;
 
-  /** @throws Error when the interpreter cannot be started. */
-  constructor(options: VmOptions) {
+  /**
+   * `begin` or `join` makes it usable.
+   * @param share what another thread's `share` gave; default: a memory of its own.
+   * @throws Error when the interpreter cannot be started.
+   */
+  constructor(options: VmOptions, share?: LuaShare) {
     this.#options = options;
-    this.#functions = ['alloc', 'countHook', 'c_do_syscall', ...Object.keys(options.functions)];
-    const fitted = fitLuaBinary(readLuaBinary());
-    const first = fitted.tableSize + unwindingSlots.length;
-    this.#functions.forEach((name, k) => this.#slots.set(name, first + k));
-    this.memory = new WebAssembly.Memory({ initial: fitted.minPages, maximum: fitted.maxPages, shared: true });
-    this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: first + this.#functions.length });
+    this.#modules = share?.modules ?? compileLua(Object.keys(options.functions));
+    const { functions, first, lua } = this.#modules;
+    functions.forEach((name, k) => this.#slots.set(name, first + k));
+    this.memory = share?.memory ?? new WebAssembly.Memory({ initial: lua.minPages, maximum: lua.maxPages, shared: true });
+    this.#table = tableFor(this.#modules);
+    this.#instance = instantiateLua(this.#modules, this.memory, this.#table, options);
+    this.#common = new Int32Array(this.memory.buffer, 0, STATIC_BASE >> 2);
     this.#bytes = Buffer.from(this.memory.buffer);
-    this.#instantiate(fitted);
-    this.#bridge.limit.value = Math.min(options.memoryLimit, 0x7fff_ffff);
-    const lua = this.x;
-    lua.__wasm_call_ctors();
-    lua.emscripten_stack_init();
-    this.blockAt = lua.malloc(block.bytes);
-    this.#bridge.block.value = this.blockAt;
-    this.words = new Int32Array(this.memory.buffer, this.blockAt, block.bytes >> 2);
-    this.longs = new BigInt64Array(this.memory.buffer, this.blockAt, block.bytes >> 3);
-    this.#transfer = lua.malloc(this.#transferSize);
-    this.L = lua.lua_newstate(this.slot('alloc'), 0);
-    if (this.L === 0) throw new Error('the Lua interpreter could not be started: out of memory');
-    lua.luaL_openlibs(this.L);
   }
 
-  /** Make instances of Lua and of the bridge over the memory and table, and enter their functions there. */
-  #instantiate(fitted: LuaModule): void {
-    const { memory } = this;
-    const table = this.#table;
-    const { functions, argument, original, tick } = this.#options;
-    const unwinding = new WebAssembly.Instance(unwindingModule(fitted.tableSize), { env: { table } })
-      .exports as WebAssembly.ModuleImports;
-    const { env, wasi } = this.#options.system(memory);
-    const own = {
-      memory,
-      table,
-      invoke_vii: unwinding['invoke'],
-      _emscripten_throw_longjmp: unwinding['throwLongjmp'],
-    };
-    const lua = new WebAssembly.Instance(fitted.module, {
-      env: { ...env, ...own } as WebAssembly.ModuleImports,
-      wasi_snapshot_preview1: wasi,
-    }).exports as unknown as LuaExports;
-    unwindingSlots.forEach((name, k) => table.set(fitted.tableSize + k, lua[name]));
-    const bridge = new WebAssembly.Instance(bridgeModule(fitted.minPages, fitted.maxPages, Object.keys(functions)), {
-      env: { memory },
-      lua: lua as unknown as WebAssembly.ModuleImports,
-      js: { ...functions, argument, original, tick } as unknown as WebAssembly.ModuleImports,
-    }).exports as unknown as Bridge & Record<string, unknown>;
-    for (const name of this.#functions) table.set(this.slot(name), bridge[name]);
-    this.x = lua;
-    this.#bridge = bridge;
+  get share(): LuaShare {
+    return { memory: this.memory, modules: this.#modules };
+  }
+
+  /** Lua's own functions. Do not keep them: `optimise` replaces them. */
+  get x(): LuaExports {
+    return this.#instance.x;
+  }
+
+  /** A word that all users of the state find. See `common`. */
+  common(at: number): number {
+    return this.#common[at >> 2] as number;
+  }
+  setCommon(at: number, value: number): void {
+    this.#common[at >> 2] = value;
+  }
+
+  /**
+   * Begin a fresh state, whatever the memory holds. Other threads that used what was there must not run in it any more:
+   * they `join` when they next need Lua.
+   */
+  begin(): void {
+    this.refresh();
+    const { x, bytes } = this;
+    if (this.common(common.size) !== 0) bytes.fill(0, STATIC_BASE);
+    this.#common.fill(0);
+    this.setCommon(common.size, bytes.length);
+    for (const { at, bytes: data } of this.#modules.lua.data) bytes.set(data, at);
+    this.#bottom ??= x.stackSave();
+    this.#useStack(0, this.#bottom);
+    x.__wasm_call_ctors();
+    x.emscripten_stack_init();
+    this.setCommon(common.limit, Math.min(this.#options.memoryLimit, 0x7fff_ffff));
+    const boot = this.#room(BOOT_STACK);
+    const L = x.lua_newstate(this.slot('alloc'), 0);
+    if (L === 0) throw new RangeError('the Lua interpreter could not be started: out of memory');
+    this.setCommon(common.boot, boot + BOOT_STACK);
+    this.setCommon(common.state, L);
+    x.luaL_openlibs(L);
+    this.#settle(L);
+  }
+  /** Where a new instance's C stack begins: that of whoever begins the state. */
+  #bottom: Pointer | undefined;
+
+  /** Use the state that another thread began. @throws RangeError when there is no memory for it. */
+  join(): void {
+    this.#bottom ??= this.x.stackSave();
+    this.refresh();
+    this.x.stackRestore(this.common(common.boot));
+    const stack = this.#room(STACK);
+    this.#useStack(stack, stack + STACK);
+    this.#settle(this.common(common.state));
+  }
+
+  /** Give back what `join` took. */
+  leave(): void {
+    const { x } = this;
+    x.stackRestore(this.common(common.boot));
+    for (const at of [this.#stack, this.blockAt, this.#transfer, ...this.#names.values()]) x.free(at);
+    this.#names.clear();
+  }
+
+  /** Another thread may have made the memory grow: see it as it is now. */
+  refresh(): void {
+    if (this.common(common.size) > this.#bytes.length) this.memory.grow(0);
+  }
+
+  #useStack(stack: Pointer, top: Pointer): void {
+    this.#stack = stack;
+    this.stackTop = top;
+    this.x.stackRestore(top);
+  }
+
+  #settle(L: LuaState): void {
+    this.L = L;
+    this.#names.clear();
+    this.#transfer = this.#room(TRANSFER);
+    this.#transferSize = TRANSFER;
+    this.blockAt = this.#room(block.bytes);
+    this.#instance.block.value = this.blockAt;
+    const { buffer } = this.memory;
+    this.words = new Int32Array(buffer, this.blockAt, block.bytes >> 2);
+    this.longs = new BigInt64Array(buffer, this.blockAt, block.bytes >> 3);
+  }
+
+  #room(bytes: number): Pointer {
+    const at = this.x.malloc(bytes);
+    if (at === 0) throw new RangeError('out of memory in the Lua interpreter');
+    return at;
   }
 
   /**
@@ -228,11 +187,11 @@ export class LuaVm {
   optimise(): void {
     if (this.#optimised) return;
     this.#optimised = true;
-    const { used, limit, block: at } = this.#bridge;
-    this.#instantiate(fitLuaBinary(readLuaBinary(), false));
-    this.#bridge.used.value = used.value;
-    this.#bridge.limit.value = limit.value;
-    this.#bridge.block.value = at.value;
+    const sp = this.x.stackSave();
+    const modules = compileLua(Object.keys(this.#options.functions), 'optimised');
+    this.#instance = instantiateLua(modules, this.memory, this.#table, this.#options);
+    this.#instance.block.value = this.blockAt;
+    this.x.stackRestore(sp);
   }
 
   /** Table slot of a function given in the options (or of the bridge's own). */
@@ -252,14 +211,9 @@ export class LuaVm {
     return this.#bytes;
   }
 
-  /** Bytes Lua holds now. */
-  get used(): number {
-    return (this.#bridge.used.value as number) >>> 0;
-  }
-
   /** Run the script whose environment is `ref`, with the number and arguments in the block. See glue.ts. */
   hookCall(L: LuaState, ref: number): number {
-    return this.#bridge.hookCall(L, ref, this.blockAt);
+    return this.#instance.hookCall(L, ref, this.blockAt);
   }
 
   /** NUL-terminated constant text in Lua's memory, kept for ever: for names only. */

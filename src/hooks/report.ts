@@ -1,5 +1,7 @@
 /**
  * Owns what the hook engine says: each message one write(2), each distinct script error once, with a count at the end.
+ *
+ * Invariant: with several threads everything here happens under the lock, so that lines never mix.
  */
 
 import type { Host } from '../kernel/ports.ts';
@@ -9,21 +11,43 @@ import { type LogLevel, logLevels } from './settings.ts';
 /** Distinct errors remembered; a script that makes up new ones without end is cut off here. */
 const MAX_DISTINCT = 1000;
 
-interface Seen {
+/** Characters kept of a message, which is told whole once. */
+const MAX_KEPT = 1000;
+
+interface Told {
+  /** Which of the counts is its own. */
+  readonly index: number;
   readonly message: string;
-  count: number;
+}
+
+/** Counts of distinct errors, in the order of their coming. */
+export function countsMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(4 * (MAX_DISTINCT + 1));
 }
 
 export class Reporter {
   readonly #host: Host;
   readonly #fd: number;
-  readonly #seen = new Map<string, Seen>();
+  /** Errors told so far, by what tells them apart. */
+  #told = new Map<string, Told>();
+  /** How often each came: of all threads together. */
+  readonly #counts: Int32Array;
   #level = 1;
   #file = -1;
 
-  constructor(host: Host, fd: number) {
+  constructor(host: Host, fd: number, counts: SharedArrayBuffer) {
     this.#host = host;
     this.#fd = fd;
+    this.#counts = new Int32Array(counts);
+  }
+
+  /** What has been told: for another thread to `copy`. */
+  get told(): ReadonlyMap<string, Told> {
+    return this.#told;
+  }
+
+  copy(told: ReadonlyMap<string, Told>): void {
+    this.#told = new Map(told);
   }
 
   /** Say what is at least as important as `level`, and that to this host descriptor (−1: standard error). */
@@ -52,40 +76,51 @@ export class Reporter {
   /**
    * A script's failure, unless the same was reported before. `outcome`: what the guest got instead; `call`: the call
    * being handled, decoded.
+   * @returns whether it is a new one.
    */
-  failure(script: string, failure: LuaFailure, outcome: string, call?: () => string | undefined): void {
-    if (!this.shows('error')) return;
-    const key = `${script}\0${failure.message}`;
-    const seen = this.#seen.get(key);
-    if (seen !== undefined) seen.count++;
-    if (seen !== undefined || this.#seen.size > MAX_DISTINCT) return;
-    this.#seen.set(key, { message: failure.message, count: 1 });
-    if (this.#seen.size > MAX_DISTINCT) {
+  failure(script: string, failure: LuaFailure, outcome: string, call?: () => string | undefined): boolean {
+    if (!this.shows('error')) return false;
+    const key = shortened(`${script}\0${failure.message}`);
+    const known = this.#told.get(key);
+    if (known !== undefined) this.#counts[known.index] = (this.#counts[known.index] as number) + 1;
+    const index = this.#told.size;
+    if (known !== undefined || index > MAX_DISTINCT) return false;
+    this.#counts[index] = 1;
+    this.#told.set(key, { index, message: shortened(failure.message) });
+    if (this.#told.size > MAX_DISTINCT) {
       this.line(`[Lua Error] more than ${MAX_DISTINCT} different script errors; no more are shown`);
-      return;
+      return true;
     }
     const traceback = failure.traceback === '' ? '' : `\n${failure.traceback}`;
     const made = call?.();
     const during = made === undefined ? '' : `\n\twhile the guest was calling ${made}`;
     this.line(`[Lua Error] ${failure.message}${traceback}${during}\n\t(${script}: ${outcome})`);
+    return true;
   }
 
   /** At the end: how often the errors came that were told once. */
   summary(): void {
-    for (const seen of this.#seen.values()) {
-      if (seen.count > 1) this.line(`[Lua Error] ${seen.count} times in all: ${seen.message}`);
-      seen.count = 0;
+    for (const { index, message } of this.#told.values()) {
+      const count = this.#counts[index] as number;
+      if (count > 1) this.line(`[Lua Error] ${count} times in all: ${message}`);
     }
+    this.forget();
   }
 
   /** In a forked child: what came before is its parent's to tell. */
   forget(): void {
-    for (const seen of this.#seen.values()) seen.count = 0;
+    this.#counts.fill(0);
   }
 
   #write(bytes: Uint8Array): void {
     this.#host.writeAll(this.#file < 0 ? this.#fd : this.#file, bytes);
   }
+}
+
+/** Beginning, length and end tell long texts apart. */
+function shortened(text: string): string {
+  if (text.length <= MAX_KEPT) return text;
+  return `${text.slice(0, MAX_KEPT / 2)} … (${text.length} characters) … ${text.slice(-MAX_KEPT / 2)}`;
 }
 
 const prefixes: Readonly<Record<LogLevel, Uint8Array>> = {

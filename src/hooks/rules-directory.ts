@@ -8,6 +8,7 @@
 
 import { errno, errnoName } from '../abi/errno.ts';
 import type { Host, HostBuffer } from '../kernel/ports.ts';
+import { type SharedWords, word } from './hook-lock.ts';
 
 /** One script or module found in a rules directory. */
 export interface RuleFile {
@@ -108,6 +109,15 @@ const FIONREAD_AT = BUFFER + 256 + 4100;
 
 const CONFIGURATION = 'rules.toml';
 
+/** What one thread knows of the directories and another can take over: plain data, descriptors are the process's. */
+export interface DirectoryState {
+  readonly layers: readonly Layer[];
+  readonly rootFd: number;
+  readonly inotify: number;
+  readonly alarm: number;
+  readonly watched: ReadonlyMap<number, string>;
+}
+
 interface Layer {
   /** As given. */
   readonly label: string;
@@ -122,27 +132,35 @@ interface Layer {
 export class RulesDirectory {
   readonly #host: Host;
   readonly #buffer: HostBuffer;
-  #layers: Layer[];
+  /** `changed` counts what the helper thread sees, `taken` is what of it has been taken account of. */
+  readonly #words: SharedWords;
+  #layers: Layer[] = [];
   /** The root directory of the start: paths mean the same after the guest has changed its own root. */
-  readonly #rootFd: number;
+  #rootFd = -1;
   /** The queue of events read here. */
   #inotify = -1;
   /** A second queue over the same directories, emptied by the host's helper thread, which counts. */
   #alarm = -1;
   #risenAt = 0;
   readonly #askedAt = new Float64Array(1);
-  #counter: Int32Array = new Int32Array(1);
-  #seen = new Int32Array(1);
-  #fionread = -1;
+  /** What `changed` was when this thread last took account of it. */
+  readonly #seen = new Int32Array(1);
+  readonly #fionread: number;
   #watched = new Map<number, string>();
 
+  /** `open` or `adopt` makes it usable. */
+  constructor(host: Host, words: SharedWords) {
+    this.#host = host;
+    this.#words = words;
+    this.#buffer = host.allocate(BUFFER + 8192);
+    this.#fionread = host.nr['ioctl'] ?? -1;
+  }
+
   /**
-   * Open `directories` (in order of precedence).
+   * Open `directories` (in order of precedence) and start watching.
    * @throws RuleFileError naming the directory and the reason when one cannot be used.
    */
-  constructor(host: Host, directories: readonly string[], cwd: string) {
-    this.#host = host;
-    this.#buffer = host.allocate(BUFFER + 8192);
+  open(directories: readonly string[], cwd: string): void {
     this.#rootFd = this.#call('openat', AT_FDCWD, this.#path('/'), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     this.#layers = directories.map((label, index) => {
       const absolute = pathBytes(label.startsWith('/') ? label : `${cwd}/${label}`);
@@ -155,6 +173,19 @@ export class RulesDirectory {
       return { label, priority: 0, index, absolute, root, nested: undefined };
     });
     this.watchAnew();
+  }
+
+  get state(): DirectoryState {
+    return { layers: this.#layers, rootFd: this.#rootFd, inotify: this.#inotify, alarm: this.#alarm, watched: this.#watched };
+  }
+
+  /** Be as another thread's directory was. */
+  adopt(state: DirectoryState): void {
+    this.#layers = [...state.layers];
+    this.#rootFd = state.rootFd;
+    this.#inotify = state.inotify;
+    this.#alarm = state.alarm;
+    this.#watched = new Map(state.watched);
   }
 
   /** The rules.toml of each directory given, where there is one. @throws RuleFileError if one cannot be read. */
@@ -211,9 +242,8 @@ export class RulesDirectory {
     this.#alarm = this.#call('inotify_init1', O_CLOEXEC);
     // No inotify to be had (fs.inotify.max_user_instances): the scripts are then those of the start.
     if (this.#inotify < 0 || this.#alarm < 0) return;
-    this.#fionread = this.#host.nr['ioctl'] ?? -1;
-    this.#counter = this.#host.watch(this.#alarm);
-    this.#seen[0] = this.#counter[0] as number;
+    this.#host.watch(this.#alarm, this.#words);
+    this.#take(this.#words[word.changed] as number);
     for (const layer of this.#layers) {
       for (const directory of [layer.root, layer.nested]) {
         if (directory !== undefined) this.#watchFd(directory.fd, CONTENT_EVENTS);
@@ -223,17 +253,17 @@ export class RulesDirectory {
 
   /** Rises (element 0) when something in the directories changed. Compare it with what it was; no call needed. */
   get changeCell(): Int32Array {
-    return this.#counter;
+    return this.#words;
   }
 
-  /** What element 0 of `changeCell` was when changes were last taken. */
+  /** What element 0 of `changeCell` was when this thread last took account of changes. */
   get seenCell(): Int32Array {
     return this.#seen;
   }
 
   /** Whether word of a change has come. One memory read. */
   changed(): boolean {
-    return this.#counter[0] !== this.#seen[0];
+    return this.#words[word.changed] !== this.#seen[0];
   }
 
   /** Is it time to ask the kernel? Two questions less than ASK_MS apart cannot have different answers that matter. */
@@ -246,7 +276,7 @@ export class RulesDirectory {
 
   /** As `changed`, but exact: asks the kernel, in one system call. A change made before this call is seen. */
   changedExactly(): boolean {
-    if (this.#counter[0] !== this.#seen[0]) return true;
+    if (this.#words[word.changed] !== this.#seen[0]) return true;
     if (this.#inotify < 0) return false;
     this.#host.syscall(this.#fionread, this.#inotify, FIONREAD, this.#buffer.address + FIONREAD_AT);
     return this.#buffer.view.getInt32(FIONREAD_AT, true) > 0;
@@ -254,7 +284,7 @@ export class RulesDirectory {
 
   /** Take the queued events. Undefined when none of them matters to rules. */
   drain(): Changes | undefined {
-    const risen = this.#counter[0] as number;
+    const risen = this.#words[word.changed] as number;
     const names = new Set<string>();
     const settled = new Set<string>();
     let all = false;
@@ -290,17 +320,21 @@ export class RulesDirectory {
       }
     }
     // The kernel tells one queue after the other: the counter may be ahead of this one for a moment.
-    if (any || risen === this.#seen[0]) {
-      this.#seen[0] = risen;
-      this.#risenAt = 0;
+    if (any || risen === this.#words[word.taken]) {
+      this.#take(risen);
     } else if (this.#risenAt === 0) {
       this.#risenAt = performance.now();
     } else if (performance.now() - this.#risenAt > LAG_MS) {
-      this.#seen[0] = risen;
-      this.#risenAt = 0;
+      this.#take(risen);
     }
     if (!all && !configuration && names.size === 0) return undefined;
     return { names: all ? undefined : names, settled, configuration: configuration || all };
+  }
+
+  #take(risen: number): void {
+    this.#words[word.taken] = risen;
+    this.#seen[0] = risen;
+    this.#risenAt = 0;
   }
 
   /** All `.lua` files there are now, by name; of several with a name, the one that takes precedence. */

@@ -1,28 +1,30 @@
 /**
  * Owns what all scripts share inside the Lua state: the global functions and tables, environments, Lua threads,
  * modules. Knows scripts only as their text.
+ *
+ * Each thread that uses the state has one of these. What they have in common lies in the state itself: see `common`.
  */
 
 import { aliases, prelude } from './api.ts';
-import { block } from './glue.ts';
-import { type LuaFailure, type LuaState, type LuaVm, luaType, REGISTRY } from './lua-vm.ts';
+import { block, common } from './glue.ts';
+import { type LuaState, luaType, REGISTRY } from './lua-exports.ts';
+import type { LuaFailure, LuaVm } from './lua-vm.ts';
 
 const LUA_MASKCOUNT = 8;
+/** Hooks of one thread that can be in progress at a time: calls made for a hook may run guest code with hooks of its own. */
+const LEVELS = 65536;
 
 export class ScriptHost {
   readonly vm: LuaVm;
   readonly #tick: number;
-  readonly #stackTop: number;
-  /** Registry references: the metatable of all environments, collectgarbage, package.loaded. */
-  #metatable = 0;
-  #collect = 0;
-  #loaded = 0;
+  /** The number of this thread among those that use the state. */
+  readonly #thread: number;
 
   /** `tick`: instructions between two calls of the count hook. */
-  constructor(vm: LuaVm, tick: number) {
+  constructor(vm: LuaVm, tick: number, thread: number) {
     this.vm = vm;
     this.#tick = tick;
-    this.#stackTop = vm.x.stackSave();
+    this.#thread = thread;
   }
 
   /** Fill the fresh state; `strict` leaves out what reaches the host. @throws Error when the engine's own Lua code fails. */
@@ -47,12 +49,14 @@ export class ScriptHost {
     x.lua_createtable(L, 0, 1);
     x.lua_rawgeti(L, REGISTRY, 2n); // LUA_RIDX_GLOBALS
     x.lua_setfield(L, -2, vm.name('__index'));
-    this.#metatable = x.luaL_ref(L, REGISTRY);
+    vm.setCommon(common.metatable, x.luaL_ref(L, REGISTRY));
     x.lua_getglobal(L, vm.name('collectgarbage'));
-    this.#collect = x.luaL_ref(L, REGISTRY);
+    vm.setCommon(common.collect, x.luaL_ref(L, REGISTRY));
     x.lua_getglobal(L, vm.name('package'));
     x.lua_getfield(L, -1, vm.name('loaded'));
-    this.#loaded = x.luaL_ref(L, REGISTRY);
+    vm.setCommon(common.loaded, x.luaL_ref(L, REGISTRY));
+    x.lua_createtable(L, 0, 0);
+    vm.setCommon(common.threads, x.luaL_ref(L, REGISTRY));
     x.lua_settop(L, 0);
     const failure = vm.load(L, Buffer.from(prelude), '=lunagate', true) ?? this.#callPrelude(strict);
     if (failure !== undefined) throw new Error(`${failure.message}\n${failure.traceback}`);
@@ -60,21 +64,59 @@ export class ScriptHost {
 
   #callPrelude(strict: boolean): LuaFailure | undefined {
     const { vm } = this;
-    const names = ['searchRules', 'noteModule', 'linuxErrno', 'clock', 'countInFinalizer', 'contextField'];
+    const names = ['searchRules', 'noteModule', 'linuxErrno', 'clock', 'beginFinalizer', 'endFinalizer', 'contextField'];
     for (const name of names) vm.pushFunction(vm.L, name);
     vm.x.lua_pushboolean(vm.L, strict ? 1 : 0);
     return vm.call(vm.L, names.length + 1, 0, 'handler');
   }
 
-  /** A Lua thread fit for hook calls: the message handler and the name of the function at the bottom of its stack. */
-  newThread(vm: LuaVm): { L: LuaState; ref: number } {
+  /**
+   * A Lua thread fit for hook calls: the message handler and the name of the function at the bottom of its stack.
+   * It lives until `dropThread` of the same level.
+   */
+  newThread(level: number): LuaState {
+    const { vm } = this;
     const { x } = vm;
+    this.#pushThreads();
     const L = x.lua_newthread(vm.L);
-    const ref = x.luaL_ref(vm.L, REGISTRY);
+    x.lua_rawseti(vm.L, -2, this.#key(level));
+    x.lua_settop(vm.L, -2);
     x.lua_sethook(L, vm.slot('countHook'), LUA_MASKCOUNT, this.#tick);
     vm.pushFunction(L, 'handler');
     vm.pushText(L, 'do_syscall');
-    return { L, ref };
+    return L;
+  }
+
+  dropThread(level: number): void {
+    this.#pushThreads();
+    this.vm.x.lua_pushnil(this.vm.L);
+    this.vm.x.lua_rawseti(this.vm.L, -2, this.#key(level));
+    this.vm.x.lua_settop(this.vm.L, -2);
+  }
+
+  /** All of this thread's, or all of the others'. */
+  dropThreads(own: boolean): void {
+    const { x, L } = this.vm;
+    this.#pushThreads();
+    x.lua_pushnil(L);
+    while (x.lua_next(L, -2) !== 0) {
+      x.lua_settop(L, -2);
+      const mine = Number(x.lua_tointegerx(L, -1, 0)) >= LEVELS * this.#thread && Number(x.lua_tointegerx(L, -1, 0)) < LEVELS * (this.#thread + 1);
+      if (mine !== own) continue;
+      // Clearing an entry during traversal is allowed.
+      x.lua_pushvalue(L, -1);
+      x.lua_pushnil(L);
+      x.lua_rawset(L, -4);
+    }
+    x.lua_settop(L, -2);
+  }
+
+  #pushThreads(): void {
+    this.vm.x.lua_rawgeti(this.vm.L, REGISTRY, BigInt(this.vm.common(common.threads)));
+  }
+
+  #key(level: number): bigint {
+    return BigInt(LEVELS * this.#thread + level);
   }
 
   /**
@@ -89,7 +131,7 @@ export class ScriptHost {
     x.lua_createtable(L, 0, 4);
     x.lua_pushvalue(L, -1);
     x.lua_setfield(L, -2, vm.name('_G'));
-    x.lua_rawgeti(L, REGISTRY, BigInt(this.#metatable));
+    x.lua_rawgeti(L, REGISTRY, BigInt(vm.common(common.metatable)));
     x.lua_setmetatable(L, -2);
     x.lua_pushvalue(L, -1);
     const ref = x.luaL_ref(L, REGISTRY);
@@ -136,14 +178,14 @@ export class ScriptHost {
   /** Free what no script refers to any more. */
   collect(): void {
     const { x, L } = this.vm;
-    x.lua_rawgeti(L, REGISTRY, BigInt(this.#collect));
+    x.lua_rawgeti(L, REGISTRY, BigInt(this.vm.common(common.collect)));
     this.vm.call(L, 0, 0, 'handler');
   }
 
   /** The next `require` of this module loads it again. */
   forgetModule(name: string): void {
     const { x, L } = this.vm;
-    x.lua_rawgeti(L, REGISTRY, BigInt(this.#loaded));
+    x.lua_rawgeti(L, REGISTRY, BigInt(this.vm.common(common.loaded)));
     this.vm.pushText(L, name);
     x.lua_pushnil(L);
     x.lua_rawset(L, -3);
@@ -152,15 +194,15 @@ export class ScriptHost {
 
   /**
    * Give up a Lua thread that an exception passed through.
-   * @param outermost no other Lua call is in progress: the C stack is empty again.
+   * @param level its own; 0 is the outermost, and the C stack is empty again.
    * @returns false when the state is not sound any more (its collector was interrupted).
    */
-  forsake(ref: number, outermost: boolean): boolean {
+  forsake(level: number): boolean {
     const { vm } = this;
     const { x, L } = vm;
-    if (outermost) x.stackRestore(this.#stackTop);
-    if (ref !== 0) x.luaL_unref(L, REGISTRY, ref);
-    x.lua_rawgeti(L, REGISTRY, BigInt(this.#collect));
+    if (level === 0) x.stackRestore(vm.stackTop);
+    this.dropThread(level);
+    x.lua_rawgeti(L, REGISTRY, BigInt(this.vm.common(common.collect)));
     vm.pushText(L, 'count');
     if (vm.call(L, 1, 1, 'handler') !== undefined) return false;
     const counted = x.lua_type(L, -1) === luaType.number;

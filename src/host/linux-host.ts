@@ -79,6 +79,8 @@ export class LinuxHost implements Host {
   readonly #enterExact: () => void;
   readonly #enterInterruptible: () => void;
   readonly #startWatch: () => void;
+  /** Written to by threads of `watch`: never to be collected. */
+  readonly #counters: Int32Array[] = [];
   #interruptible = false;
 
   constructor(share: HostShare, slot = 0) {
@@ -177,14 +179,18 @@ export class LinuxHost implements Host {
     this.scratch.release(mark);
   }
 
-  watch(fd: number): Int32Array {
-    const page = this.allocate(4 * PAGE_SIZE);
-    // Page 0 the counter, 1 the read buffer, 2 and 3 the stack.
-    this.#setExact(0, page.address + 4 * PAGE_SIZE, fd, page.address, page.address + PAGE_SIZE);
+  watch(fd: number, counter: Int32Array<SharedArrayBuffer>): void {
+    const pages = this.allocate(3 * PAGE_SIZE);
+    // Page 0 the read buffer, 1 and 2 the stack.
+    this.#setExact(0, pages.address + 3 * PAGE_SIZE, fd, addressOf(counter.buffer) + counter.byteOffset, pages.address);
+    this.#counters.push(counter);
     this.#startWatch();
     const tid = Number(this.#i64[SLOT_RESULT / 8]);
     if (tid < 0) throw new Error(`the kernel gives no thread to watch descriptor ${fd}: error ${-tid}; check ulimit -u`);
-    return new Int32Array(page.bytes.buffer, 0, 1);
+  }
+
+  sharedAddress(buffer: SharedArrayBuffer): HostAddr {
+    return addressOf(buffer);
   }
 
   #waitWritable(fd: number): void {

@@ -46,9 +46,11 @@ export interface Host {
   writeAll(fd: number, bytes: Uint8Array): void;
   /**
    * Watch an inotify descriptor from a helper thread of the kernel's (no JavaScript): each time it becomes
-   * readable the 32-bit counter in the returned array (element 0) rises. Costs nothing per system call.
+   * readable, element 0 of `counter` rises. Costs nothing per system call. Throws where there is no thread to be had.
    */
-  watch(fd: number): Int32Array;
+  watch(fd: number, counter: Int32Array<SharedArrayBuffer>): void;
+  /** Host address of memory shared by the process's threads, for futex calls on its words. It does not move. */
+  sharedAddress(buffer: SharedArrayBuffer): HostAddr;
 }
 export type Arg = number | bigint;
 

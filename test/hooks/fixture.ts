@@ -7,7 +7,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { declaredSyscalls } from '../../src/hooks/declared.ts';
-import { createHookEngine, type HookEngine, type HookEngineOptions } from '../../src/hooks/engine.ts';
+import { createHookEngine, type HookEngine } from '../../src/hooks/engine.ts';
+import type { HookEngineOptions } from '../../src/hooks/hook-options.ts';
 import { createMachine, type Machine } from '../../src/host/machine.ts';
 import { InterceptorSet } from '../../src/kernel/interceptor.ts';
 import { type Host, SyscallFrame } from '../../src/kernel/ports.ts';
@@ -29,6 +30,7 @@ const numbers: Readonly<Record<string, number>> = {
   exit: 60,
   rename: 82,
   getppid: 110,
+  gettid: 186,
   exit_group: 231,
   openat: 257,
 };

@@ -4,6 +4,7 @@ import type { Host } from '../../kernel/ports.ts';
 import { syscallByName } from '../../syscalls/table.ts';
 import type { SyscallNames } from '../api.ts';
 import { luaSystem } from '../lua-system.ts';
+import { sharedWords } from '../hook-lock.ts';
 import { LuaVm } from '../lua-vm.ts';
 import { nearestName } from '../near-name.ts';
 import { successor } from '../relatives.ts';
@@ -24,7 +25,8 @@ export function checkRules(
   const add = (kind: Finding['kind'], text: string): void => void findings.push({ kind, text });
   let scripts = 0;
   try {
-    const directory = new RulesDirectory(host, directories, process.cwd());
+    const directory = new RulesDirectory(host, sharedWords());
+    directory.open(directories, process.cwd());
     for (const { text, path, index } of directory.configurations()) {
       const { layers } = readRulesToml(text, path, syscalls, constants);
       directory.addLayers(layers.map((layer) => ({ ...layer, index, from: path })));
@@ -73,6 +75,7 @@ function compiler(host: Host): (source: Uint8Array, path: string) => string | un
     system: (memory) => luaSystem(memory, { host, env: {}, stdio: [0, 1, 2], exit: never }),
     functions: {}, argument: never, original: never, tick: never, memoryLimit: 256 << 20,
   });
+  vm.begin();
   return (source, path) => {
     const failure = vm.load(vm.L, source, `@${path}`, true);
     vm.x.lua_settop(vm.L, 0);

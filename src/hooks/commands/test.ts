@@ -9,8 +9,10 @@ import { InterceptorSet } from '../../kernel/interceptor.ts';
 import { SyscallFrame } from '../../kernel/ports.ts';
 import type { Task } from '../../kernel/task.ts';
 import type { ApiContext } from '../api.ts';
-import { createHookEngine, type HookEngineOptions } from '../engine.ts';
-import { type LuaFunction, type LuaVm, luaType } from '../lua-vm.ts';
+import { createHookEngine } from '../engine.ts';
+import type { HookEngineOptions } from '../hook-options.ts';
+import { type LuaFunction, luaType } from '../lua-exports.ts';
+import type { LuaVm } from '../lua-vm.ts';
 
 /** What test files can use; docs/writing-rules.md explains it. */
 const prelude = `
@@ -144,7 +146,7 @@ function runFile(
   };
   const engine = createHookEngine({ ...host.options, directories: [directory], quiet: true, functions });
   engine.attach(interceptors);
-  thread = engine.thread().L;
+  thread = engine.thread();
   try {
     const failure =
       engine.runChunk(task, Buffer.from(prelude), '=rules test') ?? engine.runChunk(task, readFileSync(path), `@${path}`);
