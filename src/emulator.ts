@@ -110,6 +110,8 @@ class Emulator {
   readonly #frontend = new X86Frontend(cpuModel);
   /** MXCSR was given what plain floating point does not do: exact from the next point on where all frames can go. */
   #exactWanted = false;
+  /** Faults are handled from now on: what is on the stack was not translated for it and must be left. */
+  #preciseWanted = false;
   #faults = 0;
 
   /** `thread`: what a Worker was given; without, the first thread of the process. */
@@ -172,6 +174,7 @@ class Emulator {
       sync: () => log.sync(),
       fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
       poll: () => this.#poll(),
+      compareExchange: (address, size, at) => host.compareExchange(address, size, machine.stateAddress + at),
       get precise() {
         return self.#precise;
       },
@@ -220,6 +223,7 @@ class Emulator {
   #setPrecise(precise: boolean): void {
     if (this.#precise === precise) return;
     this.#precise = precise;
+    this.#preciseWanted = precise;
     this.#jit.invalidateAll();
   }
 
@@ -372,8 +376,9 @@ class Emulator {
     dispatch(this.#task);
     if (this.#process.block.several) this.#meet();
     if (this.#process.signals.wanted) this.#deliver();
-    if (this.#exactWanted) {
-      this.#becomeExact();
+    if (this.#exactWanted || this.#preciseWanted) {
+      this.#preciseWanted = false;
+      if (this.#exactWanted) this.#becomeExact();
       throw new Unwind('translation');
     }
   };

@@ -5,7 +5,7 @@
  * Everything a process has once (stubs, slot arena) is in `HostShare`, plain numbers that a Worker can be given.
  */
 
-import { type Arg, type Host, type HostAddr, type HostBuffer, notEntered, type Scratch } from '../kernel/ports.ts';
+import { type Arg, type GuestAddr, type Host, type HostAddr, type HostBuffer, notEntered, type Scratch } from '../kernel/ports.ts';
 import { BLOCK_SIZE, ProcessBlock } from '../kernel/process-block.ts';
 import { addressOf, libcSyscall, nativeFunction, viewNative } from './ffi.ts';
 import { hostBuffer, SCRATCH_SIZE, ScratchStack } from './native-memory.ts';
@@ -78,6 +78,7 @@ export class LinuxHost implements Host {
   readonly #enter: () => void;
   readonly #enterExact: () => void;
   readonly #enterInterruptible: () => void;
+  readonly #exchange: () => void;
   readonly #startWatch: () => void;
   /** Written to by threads of `watch`: never to be collected. */
   readonly #counters: Int32Array[] = [];
@@ -102,8 +103,8 @@ export class LinuxHost implements Host {
     this.slot.setInt32(SLOT_ID, slot + 1, true);
     this.slot.setBigUint64(SLOT_IN_KERNEL, BigInt(this.block.entryAddress(slot)), true);
 
-    const { syscall, exact, interruptible, watch } = share.stubs;
-    const thunks = [syscall, exact, interruptible, watch].map((stub) => x64Thunk(this.slotAddress, stub));
+    const { syscall, exact, interruptible, watch, exchange } = share.stubs;
+    const thunks = [syscall, exact, interruptible, watch, exchange].map((stub) => x64Thunk(this.slotAddress, stub));
     const step = 32;
     const code = new Uint8Array(thunks.length * step);
     thunks.forEach((thunk, i) => code.set(thunk, i * step));
@@ -112,6 +113,7 @@ export class LinuxHost implements Host {
     this.#enterExact = nativeFunction(at + step);
     this.#enterInterruptible = nativeFunction(at + 2 * step);
     this.#startWatch = nativeFunction(at + 3 * step);
+    this.#exchange = nativeFunction(at + 4 * step);
     this.scratch = new ScratchStack(this.allocate(SCRATCH_SIZE));
   }
 
@@ -144,6 +146,20 @@ export class LinuxHost implements Host {
     const address = this.syscall(this.nr['mmap']!, 0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
     if (address < 0) throw new RangeError(`no ${length} bytes of engine memory: the kernel says ${address}`);
     return hostBuffer(address, length);
+  }
+
+  /**
+   * LOCK CMPXCHG of 2, 4, 8 or 16 bytes at a guest address; 16 only at a multiple of 16. `operands`: host address of 16 bytes
+   * expected and 16 bytes replacement; the former become what was there. False: the memory cannot be written.
+   */
+  compareExchange(address: GuestAddr, size: number, operands: HostAddr): boolean {
+    if (!(address >= 0 && address + size <= this.memorySize)) return false;
+    const f64 = this.#f64;
+    f64[0] = this.memoryBase + address;
+    f64[1] = operands;
+    f64[2] = size;
+    this.#exchange();
+    return f64[SLOT_RESULT_FLOAT / 8] === 0;
   }
 
   exitGroup(status: number): never {

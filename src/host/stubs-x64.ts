@@ -13,14 +13,17 @@
  * While a thread is in one of these three, the word at SLOT_IN_KERNEL is 1: it touches nothing of the engine then, and if the
  * world was stopped meanwhile (`stop` holds another thread's SLOT_ID) it does not come out before it runs again.
  *
+ * - `exchange`              slot in rdi: LOCK CMPXCHG of 2, 4, 8 or 16 bytes. Arguments in the slot as f64: address, address of
+ *                           the operands (16 bytes expected, which become what was there, and 16 bytes replacement),
+ *                           size. Result as f64: 0, or 1 if the memory cannot be written (`fault` leads there).
  * - `watch`                 slot in rdi: starts the raw thread of Host.watch. Arguments in the slot: top of its
  *                           stack, descriptor, address of the counter, buffer of 4096 bytes.
  * - `signal`                sigaction handler (SA_SIGINFO): siginfo into the slot's queue, flags up, all signals but
  *                           memory faults blocked until TypeScript has dealt with this one. On a thread that is not
  *                           the guest's it blocks all signals there for good and sends the signal on to the process.
- * - `fault`                 handler of SIGSEGV and SIGBUS: notes code and address, then goes on to V8's handler as
- *                           a SIGSEGV, so that wasm code traps for either. One that was sent by kill() is queued
- *                           if the word at `queueFaults` says so, and kills otherwise; one that carries KICK only
+ * - `fault`                 handler of SIGSEGV and SIGBUS: one of `exchange`'s ends that; else it notes code and address,
+ *                           then goes on to V8's handler as a SIGSEGV, so that wasm code traps for either. One that was
+ *                           sent by kill() is queued if the word at `queueFaults` says so, and kills otherwise; one that carries KICK only
  *                           raises the flags (and ends the system call it finds).
  * - `mute`                  sigaction handler (SA_SIGINFO): blocks all signals in the thread it runs on for good and
  *                           counts itself in the first slot.
@@ -116,6 +119,22 @@ export function x64Stubs(p: StubParameters): Assembler {
   a.label('interrupted').bytes(0x48, 0xc7, 0xc0).u32(NOT_ENTERED); // mov rax, …
   a.bytes(0xe9).relative('entered');
 
+  a.align(16, 0x90).label('exchange');
+  a.bytes(0x53, 0x48, 0x89, 0xfb); // push rbx; mov rbx, rdi
+  a.bytes(0xf2, 0x4c, 0x0f, 0x2c, 0x03, 0xf2, 0x4c, 0x0f, 0x2c, 0x4b, 0x08); // cvttsd2si r8, r9: the two addresses
+  a.bytes(0xf2, 0x44, 0x0f, 0x2c, 0x53, 0x10); // r10d = size
+  a.bytes(0x48, 0x89, 0xdf, 0x49, 0x8b, 0x01, 0x49, 0x8b, 0x51, 0x08); // mov rdi, rbx; rax, rdx = expected
+  a.bytes(0x49, 0x8b, 0x59, 0x10, 0x49, 0x8b, 0x49, 0x18); // rbx, rcx = replacement
+  for (const size of [16, 8, 4]) a.bytes(0x41, 0x83, 0xfa, size, 0x0f, 0x84).relative(`exchange${size}`); // cmp r10d, size; je
+  a.label('exchanging').bytes(0x66, 0xf0, 0x41, 0x0f, 0xb1, 0x18, 0xe9).relative('exchanged'); // lock cmpxchg [r8], bx; jmp
+  a.label('exchange4').bytes(0xf0, 0x41, 0x0f, 0xb1, 0x18, 0xe9).relative('exchanged'); // … ebx
+  a.label('exchange8').bytes(0xf0, 0x49, 0x0f, 0xb1, 0x18, 0xe9).relative('exchanged'); // … rbx
+  a.label('exchange16').bytes(0xf0, 0x49, 0x0f, 0xc7, 0x08); // lock cmpxchg16b [r8]
+  a.label('exchanged').bytes(0x49, 0x89, 0x01, 0x49, 0x89, 0x51, 0x08, 0x31, 0xc0); // [r9] = rax, rdx; eax = 0
+  a.label('exchange_end').bytes(0x0f, 0x57, 0xc0, 0xf2, 0x0f, 0x2a, 0xc0); // xorps xmm0, xmm0; cvtsi2sd xmm0, eax
+  a.bytes(0xf2, 0x0f, 0x11, 0x47, SLOT_RESULT_FLOAT, 0x5b, 0xc3); // movsd [rdi+result], xmm0; pop rbx; ret
+  a.label('exchange_faulted').bytes(0xb8).u32(1).bytes(0xe9).relative('exchange_end'); // mov eax, 1
+
   a.align(16, 0x90).label('watch');
   a.bytes(0x53, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56); // push rbx, r12, r13, r14
   a.bytes(0x48, 0x89, 0xfb); // mov rbx, rdi
@@ -187,7 +206,11 @@ export function x64Stubs(p: StubParameters): Assembler {
   a.align(16, 0x90).label('fault');
   findSlot('elsewhere');
   a.bytes(0x83, 0x7e, 0x08, 0x00, 0x0f, 0x8e).relative('sent'); // cmp dword [rsi+si_code], 0; jle
-  a.bytes(0x89, 0x78, SLOT_FAULT, 0x8b, 0x4e, 0x08, 0x89, 0x48, SLOT_FAULT + 4); // signal, si_code
+  a.bytes(0x48, 0x8b, 0x8a).u32(UC_RIP).bytes(0x4c, 0x8d, 0x05).relative('exchanging'); // mov rcx, [rdx+rip]; lea r8, exchanging
+  a.bytes(0x4c, 0x29, 0xc1, 0x48, 0x81, 0xf9).u32(a.labelOffset('exchanged') - a.labelOffset('exchanging')); // sub rcx, r8; cmp
+  a.bytes(0x0f, 0x83).relative('noted'); // jae
+  a.bytes(0x4c, 0x8d, 0x05).relative('exchange_faulted').bytes(0x4c, 0x89, 0x82).u32(UC_RIP).bytes(0xc3); // rip = …; ret
+  a.label('noted').bytes(0x89, 0x78, SLOT_FAULT, 0x8b, 0x4e, 0x08, 0x89, 0x48, SLOT_FAULT + 4); // signal, si_code
   a.bytes(0x48, 0x8b, 0x4e, 0x10, 0x48, 0x89, 0x48, SLOT_FAULT + 8, 0xff, 0x40, SLOT_FAULT + 16); // si_addr, count
   a.bytes(0xbf).u32(11).label('trap').bytes(0x48, 0xb8).u64(p.faultHandler).bytes(0xff, 0xe0); // edi = SIGSEGV; jmp rax
   a.label('sent').bytes(0x49, 0xb8).u64(KICK).bytes(0x4c, 0x39, 0x46, 0x18, 0x0f, 0x84).relative('kicked'); // mov r8, KICK; cmp [rsi+si_value], r8; je

@@ -13,6 +13,7 @@ export interface Stubs {
   readonly syscall: HostAddr;
   readonly exact: HostAddr;
   readonly interruptible: HostAddr;
+  readonly exchange: HostAddr;
   readonly watch: HostAddr;
   readonly signal: HostAddr;
   readonly fault: HostAddr;
@@ -59,6 +60,7 @@ export function installStubs(
     syscall: base + code.labelOffset('syscall'),
     exact: base + code.labelOffset('syscall_exact'),
     interruptible: base + code.labelOffset('syscall_interruptible'),
+    exchange: base + code.labelOffset('exchange'),
     watch: base + code.labelOffset('watch'),
     signal: base + code.labelOffset('signal'),
     fault: base + code.labelOffset('fault'),

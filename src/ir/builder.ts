@@ -8,6 +8,7 @@
  * - Every reachable block ends in exactly one terminator.
  */
 import {
+  ALIGNED,
   ATOMIC_KINDS,
   type AtomicKind,
   LOADS,
@@ -40,6 +41,8 @@ export interface Helper {
   readonly results: readonly Type[];
   /** 'pure': depends on its arguments only; 'state': may read or write state memory (not variables) or guest memory. */
   readonly effect: 'pure' | 'state';
+  /** Compiled by the optimising compiler whoever calls it. */
+  readonly optimised?: boolean;
   /** Emits the body: end every path with `ir.ret([...])`. */
   readonly build?: (ir: Builder, ...params: Value[]) => void;
   /** JavaScript body; i64 arguments and results are bigint; no v128. */
@@ -49,6 +52,12 @@ export interface Helper {
 export interface HelperEnv {
   /** State memory of the running guest thread. */
   readonly state: DataView;
+  /**
+   * LOCK CMPXCHG of 2, 4, 8 or 16 bytes by the host's processor, for what WebAssembly has no atomic operation for:
+   * any alignment up to 8 bytes, a multiple of 16 for 16. In state memory at `at`: 16 bytes expected, 16 bytes
+   * replacement; the former become what was there. False: the memory cannot be written, and nothing was done.
+   */
+  compareExchange(address: number, size: number, at: number): boolean;
 }
 
 export type Terminator =
@@ -315,9 +324,10 @@ export class Builder implements Numeric {
   atomicRmw(kind: AtomicKind, size: 1 | 2 | 4 | 8, addr: Value, value: Value): Value {
     return this.#push(OP.atomicRmw, addr, value, size | (ATOMIC_KINDS.indexOf(kind) << 8));
   }
-  atomicCmpxchg(size: 1 | 2 | 4 | 8, addr: Value, expected: Value, replacement: Value): Value {
+  /** `aligned`: the address is known to be a multiple of `size`. */
+  atomicCmpxchg(size: 1 | 2 | 4 | 8, addr: Value, expected: Value, replacement: Value, aligned = false): Value {
     this.args.push(expected, replacement);
-    return this.#push(OP.atomicCmpxchg, addr, this.args.length - 2, size);
+    return this.#push(OP.atomicCmpxchg, addr, this.args.length - 2, aligned ? size | ALIGNED : size);
   }
   /**
    * Writes nothing, but faults before anything after it if one of `size` ≤ 4096 bytes at `addr` + `offset` cannot be
@@ -395,7 +405,7 @@ export class Builder implements Numeric {
       case OP.atomicRmw:
         return ((this.c[v] as number) & 0xff) === 8 ? 'i64' : 'i32';
       case OP.atomicCmpxchg:
-        return (this.c[v] as number) === 8 ? 'i64' : 'i32';
+        return ((this.c[v] as number) & 0xff) === 8 ? 'i64' : 'i32';
       default:
         return OPS[op]?.result;
     }

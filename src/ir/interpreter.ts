@@ -350,7 +350,7 @@ class Frame {
         const addr = view.getBigUint64(this.slot(a), true);
         const old = this.#loadInteger(addr, size);
         const operand = this.#integer(b, size);
-        const value = { add: old + operand, sub: old - operand, and: old & operand, or: old | operand, xor: old ^ operand, xchg: operand }[ATOMIC_KINDS[c >> 8] as 'add'];
+        const value = { add: old + operand, sub: old - operand, and: old & operand, or: old | operand, xor: old ^ operand, xchg: operand }[ATOMIC_KINDS[(c >> 8) & 0xff] as 'add'];
         this.#storeInteger(addr, size, value);
         this.#setInteger(v, size, old);
         return;
@@ -362,10 +362,11 @@ class Frame {
       }
       case OP.atomicCmpxchg: {
         const addr = view.getBigUint64(this.slot(a), true);
-        const old = this.#loadInteger(addr, c);
+        const size = c & 0xff;
+        const old = this.#loadInteger(addr, size);
         // like the hardware, write in any case: a read-only page faults even if the comparison fails
-        this.#storeInteger(addr, c, old === this.#integer(ir.args[b] as number, c) ? this.#integer(ir.args[b + 1] as number, c) : old);
-        this.#setInteger(v, c, old);
+        this.#storeInteger(addr, size, old === this.#integer(ir.args[b] as number, size) ? this.#integer(ir.args[b + 1] as number, size) : old);
+        this.#setInteger(v, size, old);
         return;
       }
       default:
@@ -390,11 +391,21 @@ class Frame {
     this.#machine.memory.store(addr, bytes.subarray(SCRATCH, SCRATCH + size));
   }
 
+  #compareExchange(address: number, size: number, at: number): boolean {
+    const m = this.#machine;
+    const old = new Uint8Array(size);
+    m.memory.load(BigInt(address), old);
+    const operands = m.state.subarray(at, at + 32);
+    if (old.every((byte, k) => byte === operands[k])) m.memory.store(BigInt(address), operands.subarray(16, 16 + size));
+    operands.set(old);
+    return true;
+  }
+
   #call(v: number, helper: Helper, args: readonly Value[]): void {
     const results = this.#resultSlots(v);
     if (helper.js !== undefined) {
       const values = args.map((arg, k) => readNumber(helper.params[k] as Type, this.slot(arg)));
-      const out = helper.js({ state: this.#machine.stateView }, ...values);
+      const out = helper.js({ state: this.#machine.stateView, compareExchange: (...place) => this.#compareExchange(...place) }, ...values);
       if (helper.results.length > 1) throw new Error(`helper ${helper.name}: JavaScript returns one result at most`);
       if (helper.results.length === 1) writeNumber(helper.results[0] as Type, this.slot(v), out as number | bigint);
       return;

@@ -59,8 +59,8 @@ export function forEachOperand(ir: Builder, v: number, use: (value: Value, type:
       return;
     case OP.atomicCmpxchg:
       use(a, 'i64');
-      use(ir.args[b] as Value, c === 8 ? 'i64' : 'i32');
-      use(ir.args[b + 1] as Value, c === 8 ? 'i64' : 'i32');
+      use(ir.args[b] as Value, (c & 0xff) === 8 ? 'i64' : 'i32');
+      use(ir.args[b + 1] as Value, (c & 0xff) === 8 ? 'i64' : 'i32');
       return;
   }
 }

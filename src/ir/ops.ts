@@ -27,8 +27,8 @@ export const OP = {
   fence: 0x0f,
   mulHiU: 0x10, // a, b = i64: high 64 bits of the unsigned product
   mulHiS: 0x11,
-  atomicRmw: 0x12, // a = address, b = value, c = (size | kind << 8); old value
-  atomicCmpxchg: 0x13, // a = address, b = index in args (expected, replacement), c = size; old value
+  atomicRmw: 0x12, // a = address, b = value, c = (size | kind << 8 | ALIGNED); old value
+  atomicCmpxchg: 0x13, // a = address, b = index in args (expected, replacement), c = (size | ALIGNED); old value
   probeWrite: 0x14, // a = address, b = offset, c = size: writes nothing, but faults if the bytes cannot be written
 } as const;
 
@@ -417,6 +417,8 @@ export type LoadName = keyof typeof LOADS;
 export type StoreName = keyof typeof STORES;
 export const ATOMIC_KINDS = ['add', 'sub', 'and', 'or', 'xor', 'xchg'] as const;
 export type AtomicKind = (typeof ATOMIC_KINDS)[number];
+/** In `c` of an atomic operation: its address is known to be a multiple of its size. */
+export const ALIGNED = 0x10000;
 
 export interface OpInfo {
   readonly id: number;

@@ -71,11 +71,11 @@ function operationText(ir: Builder, v: number): string {
     case OP.mulHiS:
       return `${info.name} v${a}, v${b}`;
     case OP.atomicRmw:
-      return `atomic.${ATOMIC_KINDS[c >> 8]}${(c & 0xff) * 8} [v${a}], v${b}`;
+      return `atomic.${ATOMIC_KINDS[(c >> 8) & 0xff]}${(c & 0xff) * 8} [v${a}], v${b}`;
     case OP.probeWrite:
       return `probe write ${c} [v${a}${offset(b)}]`;
     case OP.atomicCmpxchg:
-      return `atomic.cmpxchg${c * 8} [v${a}], v${ir.args[b]}, v${ir.args[b + 1]}`;
+      return `atomic.cmpxchg${(c & 0xff) * 8} [v${a}], v${ir.args[b]}, v${ir.args[b + 1]}`;
     default:
       return info.name;
   }

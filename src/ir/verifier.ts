@@ -119,7 +119,7 @@ function checkIndices(ir: Builder, v: number, block: Block): string | undefined 
     case OP.probeWrite:
       return c > 0 && c <= 4096 && b >= 0 && b < 65536 ? undefined : `has size ${c} at ${b}`;
     case OP.atomicCmpxchg:
-      return [1, 2, 4, 8].includes(c) ? undefined : `has size ${c}`;
+      return [1, 2, 4, 8].includes(c & 0xff) ? undefined : `has size ${c & 0xff}`;
     default:
       return undefined;
   }

@@ -19,7 +19,8 @@ export class HelperCompiler {
   }
 
   /** The function to import for a helper, in the tier of who calls it. */
-  get(helper: Helper, optimised = false): unknown {
+  get(helper: Helper, callerOptimised = false): unknown {
+    const optimised = callerOptimised || helper.optimised === true;
     const functions = optimised ? this.#optimised : this.#baseline;
     let f = functions.get(helper);
     if (f === undefined) {
@@ -33,6 +34,9 @@ export class HelperCompiler {
     const { js } = helper;
     if (js !== undefined) {
       const env = this.#env;
+      // Rest parameters would cost more than most helpers do.
+      if (helper.params.length === 3)
+        return (a: number | bigint, b: number | bigint, c: number | bigint) => js(env, a, b, c);
       return (...args: (number | bigint)[]) => js(env, ...args);
     }
     if (helper.build === undefined) throw new Error(`helper ${helper.name} has no body`);

@@ -19,6 +19,7 @@ import { FRAME_TYPE, importMemories } from './module-parts.ts';
 import { assemble, type RegionObject, RUNTIME_NAMES } from './object.ts';
 import type { Pack } from './pack.ts';
 import { type BuiltRegion, buildRegion, type CodeSource } from './region.ts';
+import { LOCKED_HELPERS } from './locked.ts';
 import { makeRuntime, type Runtime } from './runtime.ts';
 import { mulHiS, mulHiU } from './wide-multiply.ts';
 
@@ -35,6 +36,8 @@ export interface JitHost {
   /** Another thread has changed what this one does not know of yet; and: learn it. */
   readonly behind: boolean;
   sync(): void;
+  /** As HelperEnv has it. */
+  compareExchange(address: number, size: number, at: number): boolean;
   /** The guest handles memory faults itself: exact registers at each access. */
   readonly precise: boolean;
   /** The file whose unmodified code is mapped at `pc`, if any: its translations may be kept. */
@@ -112,6 +115,7 @@ export class Jit {
   readonly #named = new Map<string, Helper>([
     [mulHiU.name, mulHiU],
     [mulHiS.name, mulHiS],
+    ...LOCKED_HELPERS.map((helper): [string, Helper] => [helper.name, helper]),
   ]);
   readonly #fns: { syscall: () => number; trap: (code: number) => void };
 
@@ -130,7 +134,10 @@ export class Jit {
     this.#state = state;
     this.#words = new Int32Array(state.buffer);
     if (frontend.constants !== undefined) new Uint8Array(state.buffer).set(frontend.constants.bytes, frontend.constants.offset);
-    const env: HelperEnv = { state: new DataView(state.buffer) };
+    const env: HelperEnv = {
+      state: new DataView(state.buffer),
+      compareExchange: (address, size, at) => host.compareExchange(address, size, at),
+    };
     this.#helpers = new HelperCompiler({ m: memory, s: state }, env, guestPages);
     this.#ir = new Builder(frontend.vars);
     this.#pcIndex = frontend.pcOffset >> 2;

@@ -11,6 +11,8 @@ export const PENDING = 0x1000;
 export const ENTRY = 0x1008;
 /** i64: guest pc of the indirect jump under way. */
 export const SITE = 0x1010;
+/** 32 bytes: operands of HelperEnv.compareExchange. */
+export const EXCHANGE = 0x1020;
 /** Guest calls that may nest as wasm calls before one unwinds to the dispatcher. */
 export const DEPTH_LIMIT = 1500;
 /** Direct-mapped cache from guest pc to table slot: entries of { pc i64, slot i32, unused i32 }. */

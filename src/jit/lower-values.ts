@@ -1,9 +1,10 @@
 /**
  * The values of a region or helper: operations, memory, locals. Values become operand-stack expressions where they are
- * used once, locals otherwise. Control flow is lower.ts.
+ * used once, locals otherwise. Atomic operations are lower-atomics.ts, control flow is lower.ts.
  *
  * Invariants:
- * - A load may be emitted later than it stands in the IR, never across an operation that writes memory.
+ * - A load may be emitted later than it stands in the IR, never across an operation that writes memory, nor one of guest
+ *   memory across another: other threads see the order of accesses.
  * - Emission order is not execution order: a local may be reused only for what lives within one block.
  */
 import type { Builder, Helper, Var } from '../ir/builder.ts';
@@ -70,18 +71,18 @@ const STORE_FOR: Record<Type, number> = {
   v128: STORES['v128.store'][0],
 };
 const I64_ADD = 0x7c;
+const I64_AND = 0x83;
+const I64_EXTEND_I32_U = 0xad;
+const I32_EQZ = 0x45;
+const I64_GE_U = 0x5a;
+const I32_AND = 0x71;
+const I32_WRAP_I64 = 0xa7;
+const I64_EXTEND_I32_S = 0xac;
+const I32_EXTEND8_S = 0xc0;
+const I64_EXTEND32_S = 0xc4;
 const I32_ADD = 0x6a;
 const I32_CONST = 0x41;
 const CALL = 0x10;
-const I32_GT_U = 0x4b;
-/** Atomic opcodes (prefix 0xfe) of the i32 form; the others follow by size. */
-const ATOMIC_BASE = { add: 0x1e, sub: 0x25, and: 0x2c, or: 0x33, xor: 0x3a, xchg: 0x41, cmpxchg: 0x48 } as const;
-const ATOMIC_NAMES = ['add', 'sub', 'and', 'or', 'xor', 'xchg'] as const;
-const ATOMIC_BY_SIZE: Record<number, number> = { 1: 2, 2: 3, 4: 0, 8: 1 };
-const PLAIN_32: Record<string, number> = { add: 0x6a, sub: 0x6b, and: 0x71, or: 0x72, xor: 0x73 };
-const PLAIN_64: Record<string, number> = { add: 0x7c, sub: 0x7d, and: 0x83, or: 0x84, xor: 0x85 };
-const SIZED_LOAD: Record<number, number> = { 1: 0x2d, 2: 0x2f, 4: 0x28, 8: 0x29 };
-const SIZED_STORE: Record<number, number> = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 };
 
 /** One serves region after region; its buffers keep their size. */
 export class ValueLowering {
@@ -107,6 +108,11 @@ export class ValueLowering {
   protected readonly gotten: number[] = [];
   /** Loads not yet emitted, in order. */
   protected pendingLoads: number[] = [];
+  /** By value, for a guest load that has been emitted: `epoch` at that time, which every effect raises. */
+  protected loadEpoch = new Int32Array(1024);
+  protected epoch = 0;
+  /** The guest load emitted last. */
+  protected lastLoad = -1;
   protected pc = 0;
   protected sites: { offset: number; pc: number }[] = [];
   protected relocs: number[] = [];
@@ -127,8 +133,11 @@ export class ValueLowering {
       this.left = new Int32Array(n);
       this.own = new Uint8Array(n);
       this.sitePc = new Float64Array(n);
+      this.loadEpoch = new Int32Array(n);
     }
     this.home.fill(-1, 0, ir.count);
+    this.loadEpoch.fill(-1, 0, ir.count);
+    this.lastLoad = -1;
     if (this.varLocal.length < ir.vars.length) {
       this.varLocal = new Int32Array(ir.vars.length * 2);
       this.pendingGet = new Int32Array(ir.vars.length * 2).fill(-1);
@@ -166,6 +175,38 @@ export class ValueLowering {
       if ((this.home[v] as number) < 0 && (this.left[v] as number) > 0) this.materialise(v);
     this.pendingLoads.length = 0;
   }
+  /** Before the guest load `v`: emit those that stand before it in the IR. */
+  protected loadsBefore(v: number): void {
+    const pending = this.pendingLoads;
+    for (let k = 0; k < pending.length; k++) {
+      const p = pending[k] as number;
+      if (p >= v) return;
+      if ((this.home[p] as number) < 0 && (this.left[p] as number) > 0 && this.ir.op[p] !== OP.stateLoad)
+        this.materialise(p);
+    }
+  }
+
+  /**
+   * Before a comparison of `a` and `b`, or a condition `a`, in optimised code: V8 reads an operand that is a load of no other
+   * use once more at the comparison, and compares that. It does so within a block only, so the head of an empty loop
+   * forbids it where another guest load stands between.
+   */
+  protected keepOrder(a: number, b: number): void {
+    if (this.options?.relocatable !== false || !(this.readsOlder(a) || (b >= 0 && this.readsOlder(b)))) return;
+    this.w.loop(BLOCK.void);
+    this.w.u8(W.end);
+    this.epoch++;
+  }
+  /** Whether V8 may take `v` for a load, or the AND of one, that is older than the last guest load. */
+  protected readsOlder(v: number): boolean {
+    const ir = this.ir;
+    const op = ir.op[v] as number;
+    if (OPS[op]?.kind === 'load') return this.loadEpoch[v] === this.epoch && this.lastLoad !== v;
+    if (op === I32_AND || op === I64_AND) return this.readsOlder(ir.a[v] as number) || this.readsOlder(ir.b[v] as number);
+    const converts = op === I32_WRAP_I64 || op === I64_EXTEND_I32_S || op === I64_EXTEND_I32_U || (op >= I32_EXTEND8_S && op <= I64_EXTEND32_S);
+    return converts && this.readsOlder(ir.a[v] as number);
+  }
+
   /** Before variable `x` changes: copy the value a pending `get` of it stands for. */
   protected saveGet(x: number): void {
     const v = this.pendingGet[x] as number;
@@ -244,6 +285,7 @@ export class ValueLowering {
         this.value(b);
         this.value(c);
         this.value(a);
+        this.keepOrder(a, -1);
         if (ir.typeOf(v as never) === 'v128') w.selectV128();
         else w.u8(W.select);
         return;
@@ -272,14 +314,18 @@ export class ValueLowering {
         const info = OPS[op];
         if (info === undefined) throw new Error(`cannot lower operation ${op}`);
         if (info.kind === 'load') {
+          this.loadsBefore(v);
+          this.loadEpoch[v] = this.epoch;
           const offset = this.address(a, c);
           this.site(this.sitePc[v] as number);
           w.access(op, offset);
+          this.lastLoad = v;
           return;
         }
         this.value(a);
         if (info.args.length > 1) this.value(b);
         if (info.args.length > 2) this.value(c);
+        if (op >= I32_EQZ && op <= I64_GE_U) this.keepOrder(a, b);
         w.op(op);
         if (info.kind === 'lane') w.u8(c);
       }
@@ -328,6 +374,7 @@ export class ValueLowering {
     if (this.options?.precise === true) this.storeStaleHere();
     this.site(this.pc);
     w.access(op, offset);
+    this.epoch++;
   }
 
   protected callOperands(v: number): void {
@@ -367,138 +414,6 @@ export class ValueLowering {
   protected resultOf(call: number, k: number): number {
     const r = call + k;
     return this.ir.op[r] === OP.result && this.an.needed[r] === 1 ? r : -1;
-  }
-
-  /** LOCK semantics: atomic where aligned; an unaligned one is split (see docs: split locks). */
-  protected atomic(v: number): void {
-    const ir = this.ir;
-    const w = this.w;
-    const cmpxchg = ir.op[v] === OP.atomicCmpxchg;
-    const c = ir.c[v] as number;
-    const size = c & 0xff;
-    const kind = cmpxchg ? undefined : (ATOMIC_NAMES[c >> 8] as (typeof ATOMIC_NAMES)[number]);
-    const type: ValType = size === 8 ? 'i64' : 'i32';
-    this.value(ir.a[v] as number);
-    const addr = this.take('i64');
-    w.localSet(addr);
-    let expected = -1;
-    this.value(cmpxchg ? (ir.args[ir.b[v] as number] as number) : (ir.b[v] as number));
-    const operand = this.take(type);
-    w.localSet(operand);
-    if (cmpxchg) {
-      this.value(ir.args[(ir.b[v] as number) + 1] as number);
-      expected = operand;
-    }
-    const replacement = cmpxchg ? this.take(type) : operand;
-    if (cmpxchg) {
-      w.localSet(replacement);
-    }
-    this.flushLoads();
-    if (this.options?.precise === true) this.storeStaleHere();
-    const atomicOp =
-      ATOMIC_BASE[cmpxchg ? 'cmpxchg' : (kind as keyof typeof ATOMIC_BASE)] + (ATOMIC_BY_SIZE[size] as number);
-    const align = Math.log2(size);
-    const emitAtomic = (): void => {
-      w.localGet(addr);
-      w.localGet(operand);
-      if (cmpxchg) {
-        w.localGet(replacement);
-      }
-      this.site(this.pc);
-      w.atomic(atomicOp, align);
-    };
-    if (size === 1) emitAtomic();
-    else {
-      w.localGet(addr);
-      w.u8(W.i32WrapI64);
-      w.i32Const(size - 1);
-      w.u8(W.i32And);
-      w.if(type === 'i64' ? BLOCK.i64 : BLOCK.i32);
-      const old = this.take(type);
-      w.localGet(addr);
-      this.site(this.pc);
-      w.access(SIZED_LOAD[size] as number, 0);
-      w.localSet(old);
-      w.localGet(addr);
-      if (cmpxchg) {
-        w.localGet(replacement);
-        w.localGet(old);
-        w.localGet(old);
-        w.localGet(expected);
-        w.u8(size === 8 ? W.i64Eq : W.i32Eq);
-        w.u8(W.select);
-      } else if (kind === 'xchg') {
-        w.localGet(operand);
-      } else {
-        w.localGet(old);
-        w.localGet(operand);
-        w.u8((size === 8 ? PLAIN_64 : PLAIN_32)[kind as string] as number);
-      }
-      // select above leaves [addr, value]; cmpxchg pushed (replacement, old, old==expected)
-      this.site(this.pc);
-      w.access(SIZED_STORE[size] as number, 0);
-      w.localGet(old);
-      w.u8(W.else);
-      emitAtomic();
-      w.u8(W.end);
-      this.give(type, old);
-    }
-    this.give('i64', addr);
-    this.give(type, operand);
-    if (cmpxchg) this.give(type, replacement);
-    if ((this.left[v] as number) === 0) w.u8(W.drop);
-    else {
-      w.localSet(this.homeFor(v, type));
-    }
-  }
-
-  /**
-   * Only precise code can tell a store that was half made. Within one page the first store faults before it writes;
-   * across two, an atomic operation that changes nothing touches the first and the last byte. A size of 1 is asked for
-   * by who knows better, and always touched.
-   */
-  protected probeWrite(v: number): void {
-    const ir = this.ir;
-    const w = this.w;
-    const a = ir.a[v] as number;
-    const base = ir.b[v] as number;
-    const size = ir.c[v] as number;
-    if (this.options?.precise !== true) {
-      this.left[a] = (this.left[a] as number) - 1;
-      if (this.left[a] === 0 && (this.home[a] as number) >= 0 && this.own[a] === 1)
-        this.give('i64', this.home[a] as number);
-      return;
-    }
-    this.value(a);
-    if (base !== 0) {
-      w.i64ConstOf(base);
-      w.u8(I64_ADD);
-    }
-    const addr = this.take('i64');
-    w.localSet(addr);
-    this.storeStaleHere();
-    if (size > 1) {
-      w.localGet(addr);
-      w.u8(W.i32WrapI64);
-      w.i32Const(4095);
-      w.u8(W.i32And);
-      w.i32Const(4096 - size);
-      w.u8(I32_GT_U);
-      w.if(BLOCK.void);
-    }
-    for (const offset of size === 1 ? [0] : [0, size - 1]) {
-      w.localGet(addr);
-      if (offset !== 0) {
-        w.i64ConstOf(offset);
-        w.u8(I64_ADD);
-      }
-      w.i32Const(0);
-      this.site(this.pc);
-      w.atomic(ATOMIC_BASE.or + (ATOMIC_BY_SIZE[1] as number), 0);
-      w.u8(W.drop);
-    }
-    if (size > 1) w.u8(W.end);
-    this.give('i64', addr);
   }
 
   // ---- what depends on the module ----

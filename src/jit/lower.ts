@@ -15,7 +15,8 @@ import type { Block, Builder, Terminator, Var } from '../ir/builder.ts';
 import { OP, OPS } from '../ir/ops.ts';
 import { BLOCK, W } from '../wasm/code-writer.ts';
 import * as layout from './layout.ts';
-import { type Imports, type Lowered, type RegionOptions, ValueLowering } from './lower-values.ts';
+import { AtomicLowering } from './lower-atomics.ts';
+import type { Imports, Lowered, RegionOptions } from './lower-values.ts';
 
 export type { Imports, Lowered, RegionOptions } from './lower-values.ts';
 
@@ -24,7 +25,7 @@ const LABEL = { loop: 0, follow: 1, other: 2 } as const;
 /** In LABEL.loop: the dispatch loop of an irreducible region. */
 const DISPATCH = -1;
 
-export class Lowering extends ValueLowering {
+export class Lowering extends AtomicLowering {
   readonly #labelKinds: number[] = [];
   readonly #labelBlocks: number[] = [];
   readonly #children: number[][] = [];
@@ -246,6 +247,7 @@ export class Lowering extends ValueLowering {
         case OP.fence:
           this.flushLoads();
           w.fence();
+          this.epoch++;
           break;
         case OP.stateLoad:
           this.deferLoad(v);
@@ -296,6 +298,7 @@ export class Lowering extends ValueLowering {
         return;
       case 'branch': {
         this.value(t.cond);
+        this.keepOrder(t.cond, -1);
         this.#settle();
         this.#branch(i, t.then, t.else);
         return;

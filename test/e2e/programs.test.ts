@@ -232,5 +232,6 @@ describe('compiled programs', { concurrency: 2 }, () => {
   c('signals.c');
   c('wakeups.c');
   c('wild-addresses.c');
+  c('locked-faults.c');
   for (const how of ['abort', 'segv', 'fpe', 'ill', 'kill', 'term', 'pipe', 'exit']) c('dies.c', [], [how]);
 });

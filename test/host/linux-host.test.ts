@@ -69,6 +69,34 @@ test('scratch memory is a zeroed stack that refuses more than it has', () => {
   scratch.release(mark);
 });
 
+test('compare and exchange by the processor', () => {
+  const buffer = host.allocate(4096);
+  const at = 0x5000_0000;
+  assert.equal(call('mmap', host.memoryBase + at, 4096, 3, 0x32, -1, 0), host.memoryBase + at);
+  for (const [size, place] of [[2, 0], [2, 1], [4, 61], [8, 8], [8, 63], [16, 32]] as const) {
+    const old = Uint8Array.from({ length: size }, (_, k) => k + 1);
+    guestMemory.write(at + place, old);
+    const exchange = (expected: Uint8Array): Uint8Array => {
+      buffer.bytes.set(expected);
+      buffer.bytes.fill(0xaa, 16, 32);
+      assert.equal(host.compareExchange(at + place, size, buffer.address), true);
+      return buffer.bytes.slice(0, size);
+    };
+    assert.deepEqual(exchange(new Uint8Array(size)), old, 'tells what is there');
+    assert.deepEqual(guestMemory.read(at + place, size), old, 'and leaves it');
+    assert.deepEqual(exchange(old), old);
+    assert.deepEqual(guestMemory.read(at + place, size), new Uint8Array(size).fill(0xaa));
+  }
+  const faults = signals.lastFault().count;
+  for (const [size, place] of [[2, 4095], [4, 4094], [8, 0x1000], [16, 0x1000]] as const) assert.equal(host.compareExchange(at + place, size, buffer.address), false);
+  assert.equal(call('mprotect', host.memoryBase + at, 4096, 1), 0);
+  for (const size of [2, 4, 8, 16]) assert.equal(host.compareExchange(at, size, buffer.address), false, 'read-only');
+  assert.equal(host.compareExchange(host.memorySize - 4, 8, buffer.address), false);
+  assert.equal(host.compareExchange(-8, 8, buffer.address), false);
+  assert.equal(signals.lastFault().count, faults, 'none of these is a fault of the guest');
+  call('mprotect', host.memoryBase + at, 4096, 0);
+});
+
 test('allocated memory is seen alike by TypeScript and the kernel', () => {
   const buffer = host.allocate(5000);
   assert.ok(buffer.bytes.length >= 5000);

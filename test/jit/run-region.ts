@@ -1,5 +1,5 @@
 /** Runs one built region as WebAssembly, for comparison with the interpreter. */
-import type { Block, Builder, Helper } from '../../src/ir/builder.ts';
+import type { Block, Builder, Helper, HelperEnv } from '../../src/ir/builder.ts';
 import type { Frontend } from '../../src/ir/frontend.ts';
 import { HelperCompiler } from '../../src/jit/helpers.ts';
 import * as layout from '../../src/jit/layout.ts';
@@ -15,6 +15,17 @@ export interface WasmExit {
   readonly pc: bigint;
   readonly code?: number;
   readonly error?: Error;
+}
+
+/** Compare and exchange for one thread. */
+export function unsharedExchange(memory: WebAssembly.Memory, state: Uint8Array): HelperEnv['compareExchange'] {
+  return (address, size, at) => {
+    const place = new Uint8Array(memory.buffer, address, size);
+    const found = place.slice();
+    if (found.every((byte, k) => byte === state[at + k])) place.set(state.subarray(at + 16, at + 16 + size));
+    state.set(found, at);
+    return true;
+  };
 }
 
 /**
@@ -37,12 +48,14 @@ export class RegionRunner {
     frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults' | 'constants'>,
     memory: WebAssembly.Memory,
     pages: number,
+    compareExchange?: HelperEnv['compareExchange'],
   ) {
     this.#frontend = frontend;
     this.memory = memory;
     this.#pages = pages;
     if (frontend.constants !== undefined) this.state.set(frontend.constants.bytes, frontend.constants.offset);
-    this.#helpers = new HelperCompiler({ m: memory, s: this.stateMemory }, { state: this.#view }, pages);
+    const env = { state: this.#view, compareExchange: compareExchange ?? unsharedExchange(memory, this.state) };
+    this.#helpers = new HelperCompiler({ m: memory, s: this.stateMemory }, env, pages);
     const resolve = (): number => {
       if (this.#entered) throw new Done();
       this.#entered = true;

@@ -9,6 +9,7 @@ import { Emitter } from './emitter.ts';
 import { CC_CARRY, CC_FLAGS } from './flags.ts';
 import { formatInsn } from './format.ts';
 import type { Insn } from './insn.ts';
+import { EXCHANGE_16 } from './instructions/arithmetic.ts';
 import { CRC32C } from './instructions/bit.ts';
 import { PDEP, PEXT } from './instructions/bmi.ts';
 import './instructions/index.ts';
@@ -45,7 +46,7 @@ export class X86Frontend implements Frontend<Insn> {
   readonly hotResults = HOT_RESULTS;
   readonly maxInstructionLength = 15;
   readonly constants = constantPool;
-  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS, ...APPROXIMATIONS, ...VECTOR_HELPERS, ...CONVERSION_HELPERS];
+  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, EXCHANGE_16, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS, ...APPROXIMATIONS, ...VECTOR_HELPERS, ...CONVERSION_HELPERS];
   readonly #decoder: Decoder;
   readonly #emitter = new Emitter();
   /** cc_op where a block ended, by block id; undefined or -1: not known. */

@@ -15,6 +15,7 @@ import { CODE, DATA, DATA_SIZE, nativeAvailable } from './native-executor.ts';
 import { Random } from './random.ts';
 import { compare, decodeAll, describeCase, loadState, type Outcome, outcomeOf, runNative } from './semantics.ts';
 import { unfit } from './sequences.ts';
+import { unsharedExchange } from '../../jit/run-region.ts';
 
 const PROGRAMS = Number(process.env['LUNAGATE_CASES'] ?? 12) * 8;
 const SEED = Number(process.env['LUNAGATE_SEED'] ?? 1);
@@ -105,7 +106,7 @@ function runTranslated(c: Case): Outcome {
       throw new Ended(-1);
     },
     behind: false, sync: () => {}, poll: () => {},
-    precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '',
+    precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '', compareExchange: unsharedExchange(shared.memory, state),
   });
   shared.data.set(c.data);
   loadState(state.subarray(0, STATE.end), c.state);
