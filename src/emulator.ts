@@ -30,6 +30,7 @@ import { Jit } from './jit/jit.ts';
 import * as layout from './jit/layout.ts';
 import { GuestFault, Unwind } from './kernel/ports.ts';
 import { Process, type ProcessShare } from './kernel/process.ts';
+import { WORD } from './kernel/process-block.ts';
 import { Signals } from './kernel/signals.ts';
 import { Task } from './kernel/task.ts';
 import { has } from './syscalls/clone.ts';
@@ -41,7 +42,7 @@ import { reviveSpecial } from './syscalls/proc-view.ts';
 import { leaveLocks } from './syscalls/robust-list.ts';
 import { spaceLimits } from './syscalls/scheduling.ts';
 import { syscallByNumber } from './syscalls/table.ts';
-import { setV8FlagsBy } from './wasm/v8-flags.ts';
+import { setV8FlagsBy, shareV8Flags } from './wasm/v8-flags.ts';
 
 export { rulesCommand } from './emulator/rules-command.ts';
 
@@ -119,6 +120,7 @@ class Emulator {
     this.#options = options;
     this.#machine = machine;
     const { host, guestMemory, space, log } = machine;
+    shareV8Flags(host.block.words, WORD.v8Flags);
     const F_DUPFD_CLOEXEC = 1030;
     const own = (fd: number): number => host.syscall(host.nr['fcntl'] as number, fd, F_DUPFD_CLOEXEC, 3);
     this.#stdio = thread?.share.stdio ?? [own(0), own(1), own(2)];

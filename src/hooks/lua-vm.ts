@@ -10,7 +10,7 @@
  * thread it ran on unusable, and `ScriptHost.forsake` must follow.
  */
 
-import { setV8Flag } from '../wasm/v8-flags.ts';
+import { withoutV8 } from '../wasm/v8-flags.ts';
 import { block, common } from './glue.ts';
 import { STATIC_BASE } from './lua-binary.ts';
 import { type LuaExports, type LuaState, luaType, type Pointer, typeNames } from './lua-exports.ts';
@@ -176,7 +176,7 @@ export class LuaVm {
 
   /** Have functions that are compiled from now on (each is, at its first call) optimised, or again not. */
   static optimising(on: boolean): void {
-    setV8Flag(on ? '--no-liftoff' : '--liftoff');
+    withoutV8('liftoff', on);
   }
 
   /**

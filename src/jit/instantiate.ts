@@ -1,5 +1,5 @@
 /** Makes instances, in the tier asked for: V8's own tier-up is off, so flags at the moment of compilation decide. */
-import { setV8Flag } from '../wasm/v8-flags.ts';
+import { withoutV8 } from '../wasm/v8-flags.ts';
 
 /** Baseline functions are compiled by Liftoff when first called, optimised ones by TurboFan at once. */
 export function instantiate(
@@ -8,12 +8,12 @@ export function instantiate(
   optimised: boolean,
 ): WebAssembly.Instance {
   if (!optimised) return new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
-  setV8Flag('--no-liftoff');
-  setV8Flag('--no-wasm-lazy-compilation');
+  withoutV8('liftoff', true);
+  withoutV8('wasm-lazy-compilation', true);
   try {
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
   } finally {
-    setV8Flag('--liftoff');
-    setV8Flag('--wasm-lazy-compilation');
+    withoutV8('liftoff', false);
+    withoutV8('wasm-lazy-compilation', false);
   }
 }

@@ -49,6 +49,8 @@ export const WORD = {
   forkPool: 16,
   forkReady: 17,
   forkCondition: 18,
+  /** What threads hold of V8's flags, three words: wasm/v8-flags.ts. */
+  v8Flags: 20,
 } as const;
 /** Byte offset of the limits: 16 times present, soft, hard, 64 bits each. */
 const LIMITS = 1024;

@@ -3,9 +3,7 @@
  * its own, that run small programs in assembly to their `int3`. This file is also what each Worker runs.
  */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { createMachine, type Machine } from '../../../src/host/machine.ts';
-import { type HostShare, LinuxHost } from '../../../src/host/linux-host.ts';
-import { HostSignals } from '../../../src/host/signals.ts';
+import { attachMachine, createMachine, type Machine } from '../../../src/host/machine.ts';
 import { addressOf } from '../../../src/host/ffi.ts';
 import { GPR_NAMES, STATE } from '../../../src/isa/x86_64/cpu-state.ts';
 import { assemble } from '../../../src/isa/x86_64/encode.ts';
@@ -44,11 +42,8 @@ function program(source: string): Uint8Array {
 }
 
 interface ThreadData {
-  readonly memory: WebAssembly.Memory;
-  readonly pages: number;
-  readonly share: HostShare;
+  readonly share: Machine['share'];
   readonly slot: number;
-  readonly gate: SharedArrayBuffer;
 }
 class Ended {}
 
@@ -64,20 +59,14 @@ export function sharedData(): Uint8Array {
   return new Uint8Array(machine.memory.buffer, DATA, DATA_SIZE);
 }
 
-const workers: { worker: Worker; gate: Int32Array }[] = [];
+const workers: Worker[] = [];
 /** Run programs at the same time, each in a thread; their registers at the end. */
 export async function runThreads(programs: readonly ThreadProgram[]): Promise<Record<(typeof GPR_NAMES)[number], bigint>[]> {
   sharedData();
-  const { memory, pages, share } = machine as Machine;
+  const { share } = machine as Machine;
   const gate = new SharedArrayBuffer(8);
   const ends = programs.map(async (p, k) => {
-    let thread = workers[k];
-    if (thread === undefined) {
-      const data: ThreadData = { memory, pages, share, slot: k + 1, gate };
-      thread = { worker: new Worker(new URL(import.meta.url), { workerData: data }), gate: new Int32Array(gate) };
-      workers[k] = thread;
-    }
-    const { worker } = thread;
+    const worker = (workers[k] ??= new Worker(new URL(import.meta.url), { workerData: { share, slot: k + 1 } satisfies ThreadData }));
     const registers = await new Promise<bigint[]>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
@@ -89,11 +78,10 @@ export async function runThreads(programs: readonly ThreadProgram[]): Promise<Re
   return Promise.all(ends);
 }
 export async function endThreads(): Promise<void> {
-  for (const { worker } of workers.splice(0)) await worker.terminate();
+  for (const worker of workers.splice(0)) await worker.terminate();
 }
 
-function runProgram(host: LinuxHost, code: Uint8Array, registers: Registers, whenReady: () => void): bigint[] {
-  const { memory, pages } = workerData as ThreadData;
+function runProgram({ host, memory, pages }: Machine, code: Uint8Array, registers: Registers, whenReady: () => void): bigint[] {
   const state = new WebAssembly.Memory({ initial: layout.STATE_PAGES, maximum: layout.STATE_PAGES });
   const stateAddress = addressOf(state.buffer);
   const view = new DataView(state.buffer);
@@ -106,6 +94,8 @@ function runProgram(host: LinuxHost, code: Uint8Array, registers: Registers, whe
     fetchFault: (pc) => {
       throw new Error(`nothing to execute at ${pc.toString(16)}`);
     },
+    behind: false,
+    sync: () => {},
     poll: () => {},
     compareExchange: (address, size, at) => host.compareExchange(address, size, stateAddress + at),
     precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '',
@@ -125,12 +115,11 @@ function runProgram(host: LinuxHost, code: Uint8Array, registers: Registers, whe
 if (!isMainThread && parentPort !== null) {
   const port = parentPort;
   const { share, slot } = workerData as ThreadData;
-  const host = new LinuxHost(share, slot);
-  new HostSignals(host);
+  const attached = attachMachine(share, slot);
   port.on('message', ({ code, registers, gate, threads }: { code: Uint8Array; registers: Registers; gate: SharedArrayBuffer; threads: number }) => {
     const ready = new Int32Array(gate);
     port.postMessage(
-      runProgram(host, code, registers, () => {
+      runProgram(attached, code, registers, () => {
         // all begin together
         if (Atomics.add(ready, 0, 1) + 1 === threads) Atomics.notify(ready, 0);
         else for (let seen = Atomics.load(ready, 0); seen < threads; seen = Atomics.load(ready, 0)) Atomics.wait(ready, 0, seen);
