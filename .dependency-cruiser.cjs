@@ -14,7 +14,9 @@ const allowed = {
   loader: ['elf', 'abi', 'memory'],
   syscalls: ['abi', 'memory', 'kernel'],
   trace: ['abi', 'syscalls', 'kernel'],
-  hooks: ['abi', 'syscalls', 'kernel', 'memory'],
+  hooks: ['abi', 'syscalls', 'kernel', 'memory', 'api'],
+  // What programs use: it runs on their node and must not load the engine.
+  api: ['abi'],
   debug: ['elf', 'kernel', 'memory', 'ir', 'isa'],
 };
 

@@ -1,7 +1,7 @@
 /**
- * Builds dist/: the bundle lunagate.mjs (everything from src/cli/main.ts in one file), lua.wasm beside it, and a
- * start-up snapshot of the same program for this architecture, which the launcher prefers. koffi's native part stays
- * in its package.
+ * Builds dist/: the bundle lunagate.mjs (everything from src/cli/main.ts in one file), lua.wasm beside it, a
+ * start-up snapshot of the same program for this architecture, which the launcher prefers, and index.js, the programming
+ * interface for the nodes of those who use it. koffi's native part stays in its package.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -99,6 +99,9 @@ const blob = `lunagate-${process.arch}.blob`;
 await replace(blob, snapshot);
 await replace('lunagate-thread.mjs', (path) =>
   build({ ...common, entryPoints: [join(root, 'src/cli/thread.ts')], outfile: path, format: 'esm' }),
+);
+await replace('index.js', (path) =>
+  build({ ...common, entryPoints: [join(root, 'src/index.ts')], outfile: path, format: 'esm', target: 'node20' }),
 );
 // Last, for its time is what the launcher compares with the sources.
 await replace('lunagate.mjs', (path) =>

@@ -16,6 +16,7 @@ import { Programs } from './emulator/program.ts';
 import { Mailbox, type NewThread, requestOf, Threads } from './emulator/threads.ts';
 import { spawnWorker } from './emulator/worker.ts';
 import type { HookEngine } from './hooks/engine.ts';
+import type { FunctionHooks } from './hooks/functions/interceptor.ts';
 import { maddIsFused } from './ir/relaxed.ts';
 import { cpuModel, parseCpuModel, setCpuModel } from './isa/x86_64/cpuid.ts';
 import { X86Cpu } from './isa/x86_64/cpu.ts';
@@ -107,6 +108,7 @@ class Emulator {
   /** Private duplicates of descriptors 0–2: what the guest does to its own does not redirect ours. */
   readonly #stdio: readonly [number, number, number];
   #hooks: HookEngine | undefined;
+  #functions: readonly FunctionHooks[] = [];
   #precise = false;
   readonly #frontend = new X86Frontend(cpuModel);
   /** MXCSR was given what plain floating point does not do: exact from the next point on where all frames can go. */
@@ -151,6 +153,7 @@ class Emulator {
     this.#process.maker = new Processes(machine, this.#process, this.#threads, () => {
       this.#jit.afterFork();
       this.#hooks?.afterFork();
+      for (const functions of this.#functions) functions.afterFork();
     });
     this.#cpu = new X86Cpu(machine.stateMemory.buffer);
     this.#cpu.onFloatControl = () => {
@@ -343,6 +346,7 @@ class Emulator {
     this.#programs.enter(task, this.#cpu);
     this.#beginFloat();
     this.#hooks?.afterExec();
+    for (const functions of this.#functions) functions.afterExec();
     return true;
   }
 
@@ -363,7 +367,8 @@ class Emulator {
   }
 
   #observe(): void {
-    const { hooks } = startObservers(this.#machine, this.#process, this.#options, this.#stdio);
+    const { hooks, functions } = startObservers(this.#machine, this.#process, this.#options, this.#stdio);
+    this.#functions = functions;
     if (hooks === undefined) return;
     this.#hooks = hooks;
     const { changeCell, seenCell } = hooks;

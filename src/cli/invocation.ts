@@ -45,13 +45,18 @@ const SAVED = `${INTERNAL}SAVED_`;
  */
 const EXACT = `${INTERNAL}ENVIRON=`;
 
+/** What node itself adds for the channel that src/api serves hooks over. */
+const CHANNEL = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE'];
+
 export function cleanEnvironment(raw: readonly ByteString[]): ByteString[] {
   const exact = raw.find((entry) => entry.startsWith(EXACT));
   if (exact !== undefined)
     return cleanEnvironment(splitList(Buffer.from(exact.slice(EXACT.length), 'base64').toString('latin1')));
   const restored: ByteString[] = [];
   const kept: ByteString[] = [];
+  const served = raw.some((entry) => entry.startsWith(`${INTERNAL}API=`));
   for (const entry of raw) {
+    if (served && CHANNEL.includes(nameOf(entry))) continue;
     if (entry.startsWith(SAVED)) restored.push(entry.slice(SAVED.length));
     else if (!entry.startsWith(INTERNAL) && !entry.startsWith(`${INHERITED}=`)) kept.push(entry);
   }

@@ -16,6 +16,8 @@ export interface RunOptions {
   readonly envp: readonly Uint8Array[];
   /** Rules directories, earlier ones winning; empty: no hooks at all. */
   readonly rules: readonly string[];
+  /** --hooks: modules with hooks of JavaScript or TypeScript. */
+  readonly hooks: readonly string[];
   /** --rules-strict: scripts cannot reach the host. */
   readonly rulesStrict: boolean;
   /** --inject expressions, in order. */
@@ -63,6 +65,7 @@ interface Draft {
   rules: string[];
   rulesFromEnvironment: string[];
   rulesStrict: boolean;
+  hooks: string[];
   inject: string[];
   paths: string[];
   audit: string | undefined;
@@ -106,6 +109,15 @@ const options: readonly Option[] = [
     help: 'scripts have no way to the host: no io, no os.execute, no bytecode, …',
     apply(draft) {
       draft.rulesStrict = true;
+    },
+  },
+  {
+    names: ['hooks'],
+    value: 'FILE',
+    help: 'hooks in JavaScript or TypeScript: a module that exports functions by the names of system calls',
+    apply(draft, value, from) {
+      if (value === '') throw new UsageError(`${from} needs the name of a file, not an empty one`);
+      draft.hooks.push(utf8(value, from));
     },
   },
   {
@@ -282,6 +294,7 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     rules: [],
     rulesFromEnvironment: [],
     rulesStrict: false,
+    hooks: [],
     inject: [],
     paths: [],
     audit: undefined,
@@ -336,6 +349,7 @@ export function parseCommandLine({ args, env }: Invocation): Command {
       envp: draft.env.map(toBytes),
       rules: draft.rules.length > 0 ? draft.rules : draft.rulesFromEnvironment,
       rulesStrict: draft.rulesStrict,
+      hooks: draft.hooks,
       inject: draft.inject,
       paths: draft.paths,
       audit: draft.audit,

@@ -4,8 +4,10 @@
  */
 
 import { readFileSync, statSync } from 'node:fs';
+import { env } from 'node:process';
 import { errno } from '../abi/errno.ts';
 import { linuxConstants } from '../abi/linux.ts';
+import { CHANNEL_VARIABLE } from '../api/protocol.ts';
 import type { RunOptions } from '../cli/options.ts';
 import { Backtracer } from '../debug/backtrace.ts';
 import { type ByteSource, bytesSource } from '../elf/source.ts';
@@ -13,6 +15,11 @@ import type { Machine } from '../host/machine.ts';
 import { declaredSyscalls } from '../hooks/declared.ts';
 import { createHookEngine, type HookEngine } from '../hooks/engine.ts';
 import { Explain } from '../hooks/explain.ts';
+import { FunctionHooks, type HookServer } from '../hooks/functions/interceptor.ts';
+import { loadModuleHooks } from '../hooks/functions/module.ts';
+import type { Services as HookServices } from '../hooks/functions/perform.ts';
+import { RemoteHooks } from '../hooks/functions/remote.ts';
+import { GuestScratch } from '../hooks/guest-scratch.ts';
 import { Injector, parseInjection } from '../hooks/inject.ts';
 import type { Process } from '../kernel/process.ts';
 import { Audit } from '../trace/audit.ts';
@@ -22,6 +29,8 @@ import { createStrace } from '../trace/strace.ts';
 export interface Observers {
   /** Undefined without rules. */
   readonly hooks: HookEngine | undefined;
+  /** Hooks of JavaScript: of the program that called `run`, of modules. */
+  readonly functions: readonly FunctionHooks[];
 }
 
 /** `stdio`: descriptors of our own behind 0, 1 and 2. @throws RuleFileError, LogFileError, InjectionError. */
@@ -33,7 +42,8 @@ export function startObservers(
 ): Observers {
   const { host } = machine;
   const hooks = options.rules.length > 0 ? startHooks(machine, process, options, stdio) : undefined;
-  const hooked = (nr: number): boolean => hooks?.owns(nr) ?? false;
+  const functions = startFunctions(machine, process, options, stdio);
+  const hooked = (nr: number): boolean => hooks?.owns(nr) === true || functions.some((f) => f.owns(nr));
   const injections = options.inject.map(parseInjection);
   const injector = injections.length > 0 ? new Injector(host, injections, options.paths) : undefined;
   injector?.attach(process.interceptors);
@@ -54,7 +64,35 @@ export function startObservers(
     };
     createStrace({ host, logFile: options.logFile, errorFd: stdio[2], hooked, tampered }).attach(process.interceptors);
   }
-  return { hooks };
+  return { hooks, functions };
+}
+
+/** Stack traces by name, for whoever asks first. */
+function backtracer(machine: Machine): HookServices['backtrace'] {
+  let tracer: Backtracer | undefined;
+  return (task, max) => (tracer ??= new Backtracer(machine.space, task.memory, fileSource)).frames(task.cpu, max);
+}
+
+/** The program's own hooks see a call before those of modules do. */
+function startFunctions(
+  machine: Machine, process: Process, options: RunOptions, stdio: readonly [number, number, number],
+): FunctionHooks[] {
+  const { host, space } = machine;
+  const servers: HookServer[] = [];
+  const control = Number(env[CHANNEL_VARIABLE] ?? -1);
+  const complain = (message: string): void => host.writeAll(stdio[2], Buffer.from(`lunagate: ${message}\n`));
+  if (control >= 0) servers.push(new RemoteHooks(host, control, process.pid, complain));
+  for (const file of options.hooks) servers.push(loadModuleHooks(host, file, stdio));
+  return servers.map((server) => {
+    const functions = new FunctionHooks(host, server, {
+      scratch: new GuestScratch((bytes) => space.mmap(0, bytes, 3, 0x22), (addr, bytes) => void space.munmap(addr, bytes)),
+      backtrace: backtracer(machine),
+      describe: describeCall,
+    });
+    functions.attach(process.interceptors);
+    process.beforeEnd.add((how) => functions.end(how));
+    return functions;
+  });
 }
 
 function startHooks(
@@ -64,7 +102,6 @@ function startHooks(
   stdio: readonly [number, number, number],
 ): HookEngine {
   const { host, space } = machine;
-  let backtracer: Backtracer | undefined;
   const hooks = createHookEngine({
     directories: options.rules,
     host,
@@ -77,7 +114,7 @@ function startHooks(
     env: environmentOf(options.envp),
     stdio,
     describe: describeCall,
-    backtrace: (task, max) => (backtracer ??= new Backtracer(space, task.memory, fileSource)).frames(task.cpu, max),
+    backtrace: backtracer(machine),
   });
   hooks.attach(process.interceptors);
   process.beforeEnd.add(() => hooks.close());

@@ -28,6 +28,8 @@ export function countsMemory(): SharedArrayBuffer {
 export class Reporter {
   readonly #host: Host;
   readonly #fd: number;
+  /** What the lines begin with: `[Lua Error]`, `[Hook Error]`. */
+  readonly #who: string;
   /** Errors told so far, by what tells them apart. */
   #told = new Map<string, Told>();
   /** How often each came: of all threads together. */
@@ -35,9 +37,10 @@ export class Reporter {
   #level = 1;
   #file = -1;
 
-  constructor(host: Host, fd: number, counts: SharedArrayBuffer) {
+  constructor(host: Host, fd: number, counts: SharedArrayBuffer, who = 'Lua') {
     this.#host = host;
     this.#fd = fd;
+    this.#who = who;
     this.#counts = new Int32Array(counts);
   }
 
@@ -62,7 +65,7 @@ export class Reporter {
 
   /** `[Lua Log] message` and a newline. */
   log(message: Uint8Array, level: LogLevel = 'info'): void {
-    this.#write(Buffer.concat([prefixes[level], message, NEWLINE]));
+    this.#write(Buffer.concat([Buffer.from(level === 'none' ? '' : `[${this.#who} ${prefixes[level]}] `), message, NEWLINE]));
   }
 
   line(text: string): void {
@@ -70,7 +73,7 @@ export class Reporter {
   }
 
   warn(text: string): void {
-    if (this.shows('warning')) this.line(`[Lua Warning] ${text}`);
+    if (this.shows('warning')) this.line(`[${this.#who} Warning] ${text}`);
   }
 
   /**
@@ -88,13 +91,13 @@ export class Reporter {
     this.#counts[index] = 1;
     this.#told.set(key, { index, message: shortened(failure.message) });
     if (this.#told.size > MAX_DISTINCT) {
-      this.line(`[Lua Error] more than ${MAX_DISTINCT} different script errors; no more are shown`);
+      this.line(`[${this.#who} Error] more than ${MAX_DISTINCT} different script errors; no more are shown`);
       return true;
     }
     const traceback = failure.traceback === '' ? '' : `\n${failure.traceback}`;
     const made = call?.();
     const during = made === undefined ? '' : `\n\twhile the guest was calling ${made}`;
-    this.line(`[Lua Error] ${failure.message}${traceback}${during}\n\t(${script}: ${outcome})`);
+    this.line(`[${this.#who} Error] ${failure.message}${traceback}${during}\n\t(${script}: ${outcome})`);
     return true;
   }
 
@@ -102,7 +105,7 @@ export class Reporter {
   summary(): void {
     for (const { index, message } of this.#told.values()) {
       const count = this.#counts[index] as number;
-      if (count > 1) this.line(`[Lua Error] ${count} times in all: ${message}`);
+      if (count > 1) this.line(`[${this.#who} Error] ${count} times in all: ${message}`);
     }
     this.forget();
   }
@@ -123,11 +126,5 @@ function shortened(text: string): string {
   return `${text.slice(0, MAX_KEPT / 2)} … (${text.length} characters) … ${text.slice(-MAX_KEPT / 2)}`;
 }
 
-const prefixes: Readonly<Record<LogLevel, Uint8Array>> = {
-  debug: Buffer.from('[Lua Debug] '),
-  info: Buffer.from('[Lua Log] '),
-  warning: Buffer.from('[Lua Warning] '),
-  error: Buffer.from('[Lua Error] '),
-  none: Buffer.from(''),
-};
+const prefixes: Readonly<Record<LogLevel, string>> = { debug: 'Debug', info: 'Log', warning: 'Warning', error: 'Error', none: '' };
 const NEWLINE = Buffer.from('\n');

@@ -24,7 +24,7 @@ export interface Interceptor {
 }
 
 /** Usual places, outermost first: a log shows what the guest asked and got, not what a hook made of it. */
-export const interceptorOrder = { strace: 10, audit: 20, inject: 30, hooks: 40 } as const;
+export const interceptorOrder = { strace: 10, audit: 20, inject: 30, functions: 35, hooks: 40 } as const;
 
 export interface Registration {
   /** Show system call `nr` to the interceptor, or no longer. Out-of-range numbers are accepted and ignored. */
