@@ -151,6 +151,8 @@ async function collect(stream: Readable | null): Promise<string> {
  */
 export function run(options: RunOptions): Guest {
   const numbers = hookNumbers(options.hooks ?? {});
+  const { onError = 'passthrough' } = options;
+  if (!['passthrough', 'deny', 'kill'].includes(onError)) throw new TypeError(`onError: ${onError} is none of passthrough, deny, kill`);
   const served = options.hooks !== undefined && (numbers.size > 0 || options.hooks['*'] !== undefined);
   const { cwd, env = process.env, stdio = 'pipe', signal } = options;
   const streams: IOType[] | (IOType | number)[] = typeof stdio === 'object' ? [...stdio] : [stdio, stdio, stdio];
@@ -194,7 +196,6 @@ function hookNumbers(hooks: Hooks): ReadonlyMap<number, Hook> {
 
 function serve(child: ChildProcess, options: RunOptions, numbers: ReadonlyMap<number, Hook>, errors: HookErrors): void {
   const { onError = 'passthrough', hooks, onHookError = (failure) => errors.report(failure) } = options;
-  if (!['passthrough', 'deny', 'kill'].includes(onError)) throw new TypeError(`onError: ${onError} is none of passthrough, deny, kill`);
   const any = hooks?.['*'];
   const configuration = Buffer.from(JSON.stringify({ all: any !== undefined, onError }));
   const service: Service = {

@@ -5,6 +5,7 @@
  * Nothing asynchronous works there, for node's loop never runs while the guest does.
  */
 
+import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { format } from 'node:util';
@@ -43,10 +44,8 @@ export function loadModuleHooks(host: Host, file: string, stdio: readonly [numbe
   try {
     module = createRequire(path)(path) as Record<string, unknown>;
   } catch (error) {
-    const { message, stack } = error as Error;
-    // A syntax error's stack begins with where it is.
-    const line = /^(?:file:\/\/)?\/.*(:\d+)$/.exec(stack?.split('\n')[0] ?? '')?.[1] ?? '';
-    throw new HooksFileError(`--hooks ${file}${line}: ${message?.split('\n')[0] ?? String(error)}`);
+    const { message } = error as Error;
+    throw new HooksFileError(`--hooks ${file}${error instanceof SyntaxError ? lineOf(path) : ''}: ${message?.split('\n')[0] ?? String(error)}`);
   }
   const hooks = module['hooks'] ?? module['default'] ?? module;
   const onError = module['onError'] ?? 'passthrough';
@@ -71,6 +70,12 @@ export function loadModuleHooks(host: Host, file: string, stdio: readonly [numbe
   }
   if (handlers.size === 0 && other === undefined) throw new HooksFileError(`--hooks ${file}: it exports no hooks`);
   return new ModuleHooks(file, handlers, other, onError as Configuration['onError'], new Reporter(host, stdio[2], countsMemory(), 'Hook'));
+}
+
+/** `:LINE` of a syntax error, which only a node's own message tells. */
+function lineOf(path: string): string {
+  const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8' });
+  return /^(?:file:\/\/)?\/.*(:\d+)$/m.exec(stderr ?? '')?.[1] ?? '';
 }
 
 /** What a module writes goes out at once, and not to what the guest has made of descriptors 1 and 2. */

