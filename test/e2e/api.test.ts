@@ -277,6 +277,31 @@ describe('hooks and processes', { concurrency: 2, timeout: 120_000 }, () => {
     assert.deepEqual(order, ['quick\n', 'slow\n']);
     assert.equal(r.stdout, 'quick\nslow\n');
   });
+  test('threads: each is served, whatever the others do', async () => {
+    const callers = new Map<number, number>();
+    let waiting: (() => void)[] = [];
+    const r = await output(guest(['threads'], {
+      hooks: {
+        // The first call of each thread returns when all four are here: none holds up another.
+        async getppid(call) {
+          assert.notEqual(call.tid, call.pid);
+          const before = callers.get(call.tid) ?? 0;
+          callers.set(call.tid, before + 1);
+          if (before === 0) {
+            await new Promise<void>((resolve) => {
+              waiting.push(resolve);
+              if (waiting.length < 4) return;
+              for (const go of waiting) go();
+              waiting = [];
+            });
+          }
+          return (await call.original()) === process.pid ? 100 : 0;
+        },
+      },
+    }));
+    assert.equal(r.stdout, '8000\n', r.stderr);
+    assert.deepEqual([...callers.values()], [20, 20, 20, 20]);
+  });
   test('a signal breaks a call that a hook has made', async () => {
     const running = run(guest(['signal'], {
       hooks: {

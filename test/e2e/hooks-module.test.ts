@@ -50,6 +50,10 @@ describe('a module', { concurrency: 2 }, () => {
     assert.equal(r.stdout.toString(), 'a\nb\nc\nd\n');
     assert.deepEqual(r.stderr.match(/\d+/g), ['1', '2', '2', '3']);
   });
+  test('serves threads, each with a copy of its own', () => {
+    const r = under('let n = 0; export function getppid(call) { return ++n; }', [guest, 'threads']);
+    assert.equal(r.stdout.toString(), `${4 * 210}\n`, r.stderr);
+  });
   test('calls that fork, exec, return from a signal or end are what they are without', () => {
     const forward = 'export const hooks = { "*": (call) => call.original() };';
     for (const command of [['sh', '-c', 'trap "echo got" USR1; kill -USR1 $$; (exit 3); echo $?; exec /bin/echo x'], ['bash', '-c', 'echo $(echo sub) | cat; exit 5']]) {

@@ -5,7 +5,6 @@
  * Nothing asynchronous works there, for node's loop never runs while the guest does.
  */
 
-import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { format } from 'node:util';
@@ -74,6 +73,8 @@ export function loadModuleHooks(host: Host, file: string, stdio: readonly [numbe
 
 /** `:LINE` of a syntax error, which only a node's own message tells. */
 function lineOf(path: string): string {
+  // Not imported: what it takes from node must not be in the start-up snapshot.
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
   const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8' });
   return /^(?:file:\/\/)?\/.*(:\d+)$/m.exec(stderr ?? '')?.[1] ?? '';
 }

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,12 @@
 
 static volatile int caught;
 static void on_signal(int sig) { caught = sig; }
+
+static void *in_thread(void *from) {
+  long sum = 0;
+  for (int k = 0; k < 20; k++) sum += getppid();
+  return (void *)sum;
+}
 
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
@@ -57,6 +64,16 @@ int main(int argc, char **argv) {
     }
     wait(0);
     printf("%d\n", getppid());
+  } else if (!strcmp(what, "threads")) {
+    pthread_t t[4];
+    long sum = 0;
+    for (int k = 0; k < 4; k++) pthread_create(&t[k], 0, in_thread, 0);
+    for (int k = 0; k < 4; k++) {
+      void *part;
+      pthread_join(t[k], &part);
+      sum += (long)part;
+    }
+    printf("%ld\n", sum);
   } else if (!strcmp(what, "look")) {
     extern char **environ;
     for (char **e = environ; *e; e++) puts(*e);
