@@ -45,6 +45,12 @@ describe('check', () => {
     assert.match(out, /^6 scripts checked: 5 errors, 1 warning$/m);
     assert.equal(r.status, 1);
   });
+  test('scripts of the first form, which returned (action, value)', () => {
+    const d = folder({ 'read.lua': 'function do_syscall(num) return 1, -13 end', 'write.lua': 'function do_syscall(num, ...) return c_do_syscall(num, ...), 0 end' });
+    const r = rules('check', d);
+    assert.equal(r.stdout.toString(), `warning: ${d}/read.lua: returns two values (action, value), as rules of the first form did; only the first counts: see docs/coming-from.md\n2 scripts checked: 0 errors, 1 warning\n`);
+    assert.equal(r.status, 0);
+  });
   test('rules.toml and the directory itself', () => {
     assert.match(rules('check', folder({ 'rules.toml': 'on_error = 3' })).stdout.toString(), /^error: r\d+\/rules\.toml:1: on_error: 3 is not one of/m);
     const r = rules('check', 'absent');

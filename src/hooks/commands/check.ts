@@ -16,6 +16,9 @@ export interface Finding {
   readonly text: string;
 }
 
+/** `return 0, x`: the original call; `return 1, x`: the result x. */
+const FIRST_FORM = /\breturn\s+[01]\s*,/;
+
 const mains: Readonly<Record<string, string>> = { entry: 'entry', finish: 'finish' };
 
 export function checkRules(
@@ -55,6 +58,8 @@ export function checkRules(
         continue;
       }
       if (failure === undefined && !defines) add('error', `${path}: defines no global function ${main}`);
+      if (main === 'do_syscall' && FIRST_FORM.test(source.toString('latin1')))
+        add('warning', `${path}: returns two values (action, value), as rules of the first form did; only the first counts: see docs/coming-from.md`);
       const today = successor(name);
       if (today !== undefined) add('warning', `${path}: programs of today call ${today} instead; this fires only for old or static ones`);
       if (declared?.support.level === 'none') add('warning', `${path}: lunagate does not have ${name} (${declared.support.reason}); c_do_syscall gives -ENOSYS`);
