@@ -100,6 +100,26 @@ fd = os.open("/dev/nvram", os.O_RDONLY)
 print(os.read(fd, 9), os.read(fd, 3))`;
     assert.equal(run('virtual-device', ['python3', '-S', '-c', code]).stdout.toString(), "11 03000000000c000000007c00\n25\nb'boot=net ' b' \\x00m'\n");
   });
+  test('nvram', () => {
+    const code = `import fcntl, os, struct
+fd = os.open("/dev/nvram", os.O_RDWR | os.O_CLOEXEC)
+def get(name):
+    try: return fcntl.ioctl(fd, 0xc0604e01, struct.pack("32s64s", name, b""))[32:].rstrip(bytes(1))
+    except OSError as e: return e.errno
+print(get(b"boot"), get(b"none"))
+fcntl.ioctl(fd, 0x40604e02, struct.pack("32s64s", b"boot", b"net"))
+print(get(b"boot"), fcntl.ioctl(fd, 0x4e03))
+try: fcntl.ioctl(fd, 7)
+except OSError as e: print(e.errno)
+os.close(fd)
+try: fcntl.ioctl(os.open("/dev/null", 0), 0x4e03)
+except OSError as e: print(e.errno)`;
+    const options = ['-E', `NVRAM_FILE=${join(directory, 'nvram.txt')}`];
+    assert.equal(run('nvram', ['python3', '-S', '-c', code], { options }).stdout.toString(), "b'flash' 2\nb'net' 0\n25\n25\n");
+    assert.equal(readFileSync(join(directory, 'nvram.txt'), 'utf8'), 'boot=net\nlan_ipaddr=192.168.1.1\nmodel=X1\n');
+    assert.match(run('nvram', ['python3', '-S', '-c', code], { options }).stdout.toString(), /^b'net' 2\n/);
+    assert.match(emulated(['rules', 'test', join(examples, 'nvram')]).stdout.toString(), /1 run, 0 failed\n$/);
+  });
   test('latency-histogram', () => {
     const r = run('latency-histogram', ['cat', '/etc/hostname']);
     assert.equal(r.stdout.toString(), readFileSync('/etc/hostname', 'utf8'));
