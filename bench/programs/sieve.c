@@ -5,7 +5,7 @@
 int main(void) {
   int n = 5000000, count = 0;
   char *s = malloc(n + 1);
-  for (int r = 0; r < 4; r++) {
+  for (int r = 0; r < 32; r++) {
     memset(s, 1, n + 1);
     for (long i = 2; i * i <= n; i++) if (s[i]) for (long j = i * i; j <= n; j += i) s[j] = 0;
     for (int i = 2; i <= n; i++) count += s[i];

@@ -8,7 +8,7 @@ int main(void) {
   memset(a, 'x', n);
   a[n - 1] = 0;
   long t = 0;
-  for (int i = 0; i < 600; i++) { t += strlen(a); memcpy(b, a, n); t += memcmp(a, b, n) == 0; t += memchr(a, 'y', n) != 0; a[i] = 'z'; }
-  for (int i = 0; i < 2000000; i++) { char s[40]; strcpy(s, "hello world"); t += strlen(s) + strcmp(s, "hello worle"); }
+  for (int i = 0; i < 1500; i++) { t += strlen(a); memcpy(b, a, n); t += memcmp(a, b, n) == 0; t += memchr(a, 'y', n) != 0; a[i] = 'z'; }
+  for (int i = 0; i < 10000000; i++) { char s[40]; strcpy(s, "hello world"); t += strlen(s) + strcmp(s, "hello worle"); }
   printf("%ld\n", t);
 }

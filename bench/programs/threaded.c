@@ -3,7 +3,7 @@
 int main(void) {
   static void *labels[] = {&&add, &&sub, &&mul, &&xor, &&jmp, &&dec};
   unsigned char code[] = {0, 1, 2, 3, 0, 3, 5, 4};
-  long a = 1, b = 7, n = 10000000;
+  long a = 1, b = 7, n = 60000000;
   const unsigned char *pc = code;
 #define NEXT goto *labels[*pc++]
   NEXT;

@@ -64,12 +64,18 @@ export type Terminator =
   | { readonly kind: 'goto'; readonly to: Block }
   | { readonly kind: 'branch'; readonly cond: Value; readonly then: Block; readonly else: Block }
   | { readonly kind: 'switch'; readonly index: Value; readonly targets: readonly Block[]; readonly otherwise: Block }
-  /** To guest code outside the region. */
-  | { readonly kind: 'jump'; readonly pc: number }
+  /** To guest code outside the region. `flagsDead` here and below: which does not read the flags it begins with. */
+  | { readonly kind: 'jump'; readonly pc: number; readonly flagsDead?: boolean }
   /** `spent`: have somebody look whether anything is pending on the way. */
   | { readonly kind: 'jumpIndirect'; readonly pc: Value; readonly spent?: boolean }
   /** The frontend has stored the return address where the ISA keeps it; control comes back at `next`. */
-  | { readonly kind: 'call'; readonly pc: number; readonly returnPc: number; readonly next: Block }
+  | {
+      readonly kind: 'call';
+      readonly pc: number;
+      readonly returnPc: number;
+      readonly next: Block;
+      readonly flagsDead?: boolean;
+    }
   | { readonly kind: 'callIndirect'; readonly pc: Value; readonly returnPc: number; readonly next: Block }
   | { readonly kind: 'ret'; readonly pc: Value }
   | { readonly kind: 'syscall'; readonly nextPc: number; readonly next: Block }

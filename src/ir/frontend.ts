@@ -41,6 +41,8 @@ export interface Frontend<I extends Instruction = Instruction> {
   /** Two i64 variables passed as parameters, and two returned as results, by every region. */
   readonly hotParams: readonly [Var, Var];
   readonly hotResults: readonly [Var, Var];
+  /** The variables that hold the ISA's status flags: nearly always overwritten before somebody reads them. */
+  readonly flagVars: readonly Var[];
   readonly maxInstructionLength: number;
   /** What translated code expects to find in state memory at all times. */
   readonly constants?: { readonly offset: number; readonly bytes: Uint8Array };
@@ -51,6 +53,8 @@ export interface Frontend<I extends Instruction = Instruction> {
    * flow 'stop' that raises the ISA's undefined-instruction trap; bytes that end too early give undefined.
    */
   decode(bytes: Uint8Array, at: number, pc: number): I | undefined;
+  /** Whether the code at `bytes[at]` sets all of `flagVars` anew before it reads any, as far as can be seen in `bytes`. */
+  flagsDead(bytes: Uint8Array, at: number, pc: number): boolean;
   /** A new region begins in `ir`. */
   beginRegion(ctx: RegionContext): void;
   /** Block begins; `from` is its only predecessor if that was emitted already (its final flag state is known). */

@@ -14,6 +14,8 @@ import { OP, OPS } from '../ir/ops.ts';
 /** After these the variables are reloaded from state memory: the successor is entered with fresh ones. */
 const reloads = (t: Terminator): boolean => t.kind === 'call' || t.kind === 'callIndirect' || t.kind === 'syscall';
 
+const flagsDead = (t: Terminator): boolean => (t.kind === 'jump' || t.kind === 'call') && t.flagsDead === true;
+
 const KIND = { other: 0, effect: 1, load: 2 } as const;
 /** What `mark` has to know of an operation id. */
 const kindOf = new Uint8Array(0x400);
@@ -51,6 +53,11 @@ export class Analysis {
   /** Per position, `words` each: variables possibly stale in state memory at the end and the beginning of the block. */
   staleOut = new Int32Array(64);
   staleIn = new Int32Array(64);
+  /**
+   * `sync`: per position, variables that are stored at the end of the block, because memory may be asked for them later.
+   * Only the hot ones are then ever stale from one block to the next.
+   */
+  storeAtEnd = new Int32Array(64);
   /** Variables live on entry. */
   liveIn = new Int32Array(64);
   /** By value: how often emitted operations use it. */
@@ -64,9 +71,12 @@ export class Analysis {
   /** Variables set, and those read before they are set. */
   #sets = new Int32Array(64);
   #exposed = new Int32Array(64);
+  /** Variables whose place in memory may be read after the block, before it is set again. */
+  #memoryOut = new Int32Array(64);
   #owner = new Int32Array(1024);
   #paramBits = new Int32Array(4);
   #resultBits = new Int32Array(4);
+  #flagBits = new Int32Array(4);
   #live = new Int32Array(4);
   #stack: Block[] = [];
   #stackAt: number[] = [];
@@ -74,7 +84,10 @@ export class Analysis {
   readonly #byId: (readonly Block[])[] = [];
   readonly #successors: (readonly Block[])[] = [];
 
-  /** `precise`: an access that may fault needs all registers in state memory, so nothing set before it is dead. */
+  /**
+   * `precise`: an access that may fault needs all registers in state memory, so nothing set before it is dead, except
+   * flags, which nobody misses that the code itself overwrites unread. `sync`: see storeAtEnd.
+   */
   run(
     ir: Builder,
     entry: Block,
@@ -82,6 +95,8 @@ export class Analysis {
     hotResults: readonly Var[],
     isaVars: number,
     precise: boolean,
+    sync: boolean,
+    flagVars: readonly Var[],
   ): void {
     this.words = (isaVars + 31) >> 5;
     this.#reserve(ir.blocks.length, ir.count);
@@ -89,13 +104,15 @@ export class Analysis {
     this.#structure();
     this.#bits(this.#paramBits, hotParams);
     this.#bits(this.#resultBits, hotResults);
+    this.#bits(this.#flagBits, flagVars);
     if (isaVars > 0) {
       this.#localSets(ir, isaVars);
-      this.#stale();
+      if (sync) this.#memory(ir, precise);
+      this.#stale(sync);
       if (precise) this.#exposeStale(ir);
       this.#liveness();
     }
-    this.#mark(ir, isaVars, precise);
+    this.#mark(ir, isaVars, precise, sync);
   }
 
   #reserve(blocks: number, values: number): void {
@@ -114,6 +131,8 @@ export class Analysis {
       this.#liveOut = new Int32Array(n);
       this.#sets = new Int32Array(n);
       this.#exposed = new Int32Array(n);
+      this.#memoryOut = new Int32Array(n);
+      this.storeAtEnd = new Int32Array(n);
     }
     if (this.uses.length < values) {
       const n = values * 2;
@@ -254,8 +273,51 @@ export class Analysis {
     }
   }
 
+  /** Backward: which variables must be in state memory when a block ends, since a way out may be next. */
+  #memory(ir: Builder, precise: boolean): void {
+    const { words, order, number, loopHead, storeAtEnd } = this;
+    const sets = this.#sets;
+    const out = this.#memoryOut;
+    const n = order.length;
+    /** By position: something in the block may fault, which needs memory as it is on entry. */
+    const all = new Uint8Array(n);
+    for (let i = 0; i < n; i++) {
+      const b = order[i] as Block;
+      if (precise) for (let v = b.start; v < b.end && all[i] === 0; v++) if (mayFault(ir, v)) all[i] = 1;
+    }
+    out.fill(0, 0, n * words);
+    for (let again = true; again; ) {
+      again = false;
+      for (let i = n - 1; i >= 0; i--) {
+        const t = (order[i] as Block).term as Terminator;
+        const inside = t.kind === 'goto' || t.kind === 'branch' || t.kind === 'switch';
+        for (let w = 0; w < words; w++) {
+          const flags = this.#flagBits[w] as number;
+          let bits = 0;
+          if (inside)
+            for (const s of this.#successors[i] as readonly Block[]) {
+              const j = number[s.id] as number;
+              if (loopHead[j] === 1) bits = -1;
+              else if (all[j] === 1) bits |= ~flags;
+              bits |= (out[j * words + w] as number) & ~(sets[j * words + w] as number);
+            }
+          else bits = flagsDead(t) ? ~flags : -1;
+          if (bits !== out[i * words + w]) {
+            out[i * words + w] = bits;
+            again = true;
+          }
+        }
+      }
+    }
+    for (let i = 0; i < n; i++)
+      for (let w = 0; w < words; w++) {
+        const hot = (this.#paramBits[w] as number) | (this.#resultBits[w] as number);
+        storeAtEnd[i * words + w] = (sets[i * words + w] as number) & (out[i * words + w] as number) & ~hot;
+      }
+  }
+
   /** Forward: which variables may differ from state memory. */
-  #stale(): void {
+  #stale(sync: boolean): void {
     const { words, order, number, staleIn, staleOut } = this;
     const sets = this.#sets;
     const n = order.length;
@@ -265,7 +327,11 @@ export class Analysis {
       again = false;
       for (let i = 0; i < n; i++) {
         const t = (order[i] as Block).term as Terminator;
-        for (let w = i * words; w < (i + 1) * words; w++) staleOut[w] = (staleIn[w] as number) | (sets[w] as number);
+        for (let w = 0; w < words; w++) {
+          const lazy = sync ? (this.#paramBits[w] as number) | (this.#resultBits[w] as number) : -1;
+          const k = i * words + w;
+          staleOut[k] = (staleIn[k] as number) | ((sets[k] as number) & lazy);
+        }
         for (const s of this.#successors[i] as readonly Block[]) {
           const j = number[s.id] as number;
           for (let w = 0; w < words; w++) {
@@ -328,7 +394,8 @@ export class Analysis {
   }
   /** What a terminator itself takes from locals. */
   #exitUses(t: Terminator, k: number, w: number): number {
-    const stale = this.staleOut[k] as number;
+    let stale = this.staleOut[k] as number;
+    if (flagsDead(t)) stale &= ~(this.#flagBits[w] as number);
     switch (t.kind) {
       case 'jump':
       case 'jumpIndirect':
@@ -346,7 +413,7 @@ export class Analysis {
   }
 
   /** Dead sets, then what is needed and how often. */
-  #mark(ir: Builder, isaVars: number, precise: boolean): void {
+  #mark(ir: Builder, isaVars: number, precise: boolean, sync: boolean): void {
     const { words, order, needed, uses, crosses } = this;
     const { op, a } = ir;
     const owner = this.#owner;
@@ -355,10 +422,11 @@ export class Analysis {
     for (let i = 0; i < n; i++) {
       const b = order[i] as Block;
       owner.fill(i, b.start, b.end);
-      for (let w = 0; w < words; w++) live[w] = this.#liveOut[i * words + w] as number;
+      for (let w = 0; w < words; w++) live[w] = (this.#liveOut[i * words + w] as number) | (sync ? (this.storeAtEnd[i * words + w] as number) : 0);
       for (let v = b.end - 1; v >= b.start; v--) {
         const o = op[v] as number;
-        if (precise && mayFault(ir, v)) live.fill(-1);
+        if (precise && mayFault(ir, v))
+          for (let w = 0; w < words; w++) live[w] = (live[w] as number) | ~(this.#flagBits[w] as number);
         if (o === OP.set) {
           const x = a[v] as number;
           if (x >= isaVars) needed[v] = 1;

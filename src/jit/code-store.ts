@@ -100,6 +100,11 @@ export class CodeStore {
     }
     return undefined;
   }
+  /** Offset of the counter of the region at `pc`. */
+  counter(pc: number): number | undefined {
+    const found = this.find(pc);
+    return found && found.loaded.counterBase + 4 * found.index;
+  }
   /** Slots that packs use for `pc`, own regions and targets alike, are handed to `use`. */
   slots(pc: number, use: (slot: number) => void): void {
     for (const { pack, slotBase } of this.packs) {

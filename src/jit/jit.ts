@@ -18,8 +18,8 @@ import { link } from './link.ts';
 import { FRAME_TYPE, importMemories } from './module-parts.ts';
 import { assemble, type RegionObject, RUNTIME_NAMES } from './object.ts';
 import type { Pack } from './pack.ts';
-import { type BuiltRegion, buildRegion, type CodeSource } from './region.ts';
 import { LOCKED_HELPERS } from './locked.ts';
+import { type BuiltRegion, buildRegion, type CodeSource, type Extent, regionSize } from './region.ts';
 import { makeRuntime, type Runtime } from './runtime.ts';
 import { mulHiS, mulHiU } from './wide-multiply.ts';
 
@@ -50,8 +50,15 @@ export interface JitHost {
   readonly model: string;
 }
 
-/** Instructions per region, by tier. */
-const LIMIT = { baseline: 40, optimised: 4000 } as const;
+/** How far a region reaches: one run; or runs that were executed, as their counters tell. */
+const BASELINE: Extent = { limit: 40, run: 40 };
+const OPTIMISED = { limit: 1000, run: 40 } as const;
+
+/** Entries after which a run is worth being part of an optimised region. */
+const WORTH_JOINING = 200;
+
+/** Entries, or rounds of a loop, for each instruction of a region, that make up for optimising it: V8 takes 5 µs for one. */
+const ENTRIES_PER_INSTRUCTION = 30;
 
 /** What one baseline module takes in beside the region asked for. */
 const BATCH = { regions: 4, instructions: 100 } as const;
@@ -69,8 +76,8 @@ interface Region {
   readonly precise: boolean;
   /** Where its code begins in its module. */
   readonly codeOffset: number;
-  /** The jump targets it was built with, by site; undefined: without any. */
-  readonly jumps: ReadonlyMap<number, readonly number[]> | undefined;
+  /** How it was built; undefined: as baseline code is. */
+  readonly extent: Extent | undefined;
   /** Made at the first fault in it. */
   sites: Lowered['sites'] | undefined;
 }
@@ -103,6 +110,9 @@ export class Jit {
   readonly #byPage = new Map<number, Set<Region>>();
   /** By guest pc of an indirect jump: where it went, as far as that is near. */
   readonly #jumps = new Map<number, number[]>();
+  /** By pc: entries its counter has been set to in all, if more than at first; rounds of a loop there. */
+  readonly #granted = new Map<number, number>();
+  readonly #rounds = new Map<number, number>();
   readonly #ir: Builder;
   readonly #lowering = new Lowering();
   readonly #pcIndex: number;
@@ -211,6 +221,9 @@ export class Jit {
     this.#regions.clear();
     this.#byPage.clear();
     this.#byId.length = 0;
+    this.#jumps.clear();
+    this.#granted.clear();
+    this.#rounds.clear();
     layout.clearJumpCache(this.#words);
   }
 
@@ -281,7 +294,7 @@ export class Jit {
   /** `miss`: the slot for state.pc, translated; −1 if state changed instead. */
   #resolve(): number {
     const pc = this.pc;
-    if (!this.#regions.has(pc) && !this.#fromStore(pc) && !this.#translate(pc, false)) {
+    if (!this.#regions.has(pc) && !this.#fromStore(pc) && !this.#translateBaseline(pc)) {
       this.#host.fetchFault(pc);
       return -1;
     }
@@ -364,7 +377,7 @@ export class Jit {
       counter: loaded.counterBase + 4 * index,
       precise: this.#storePrecise,
       codeOffset: (pack.codeAt[index] as number) + (pack.codeStart[index] as number),
-      jumps: undefined,
+      extent: undefined,
       sites: undefined,
     };
   }
@@ -377,11 +390,8 @@ export class Jit {
       if (name.startsWith('$')) continue;
       if (!this.#named.has(name)) {
         // Building a region that calls it tells which helper is meant.
-        if (
-          buildRegion(this.#ir, this.#frontend, this.#host.code, pack.witnesses[k] as number, LIMIT.baseline) ===
-          undefined
-        )
-          return undefined;
+        const witness = pack.witnesses[k] as number;
+        if (buildRegion(this.#ir, this.#frontend, this.#host.code, witness, BASELINE) === undefined) return undefined;
         for (const h of this.#ir.helpers) this.#named.set(h.name, h);
       }
       const helper = this.#named.get(name);
@@ -411,26 +421,51 @@ export class Jit {
     const pc = this.pc;
     this.#host.poll();
     if (this.pc !== pc) return -1;
-    const slot = this.#slotOf(pc);
-    if (this.#regions.get(pc)?.optimised !== true && !this.#translate(pc, true)) {
+    if (this.#regions.get(pc)?.optimised !== true && !this.#promote(pc)) {
       this.#host.fetchFault(pc);
       return -1;
     }
+    const slot = this.#slotOf(pc);
     this.#spread(pc, slot);
     return slot;
   }
 
+  /**
+   * Baseline code at `pc` was entered so often, or a loop there went round so often, that it asks for more: it is
+   * translated anew if what that costs is likely to be saved. False if nothing is executable there.
+   */
+  #promote(pc: number): boolean {
+    const { extent, repeated } = this.#optimisedExtent();
+    const size = regionSize(this.#frontend, this.#host.code, pc, extent);
+    if (size === 0) return false;
+    const counter = this.#counterOf(pc);
+    const entered = counter >= 0 && this.#words[counter >> 2] === 0;
+    const rounds = (this.#rounds.get(pc) ?? 0) + (entered ? 0 : layout.BASELINE_BUDGET);
+    const executed = this.#executed(pc);
+    const missing = size * ENTRIES_PER_INSTRUCTION - executed - rounds;
+    if (missing <= 0) return this.#translateOptimised(pc, extent, repeated);
+    if (!entered) this.#rounds.set(pc, rounds);
+    else {
+      const more = Math.max(missing, layout.BASELINE_ENTRIES);
+      this.#words[counter >> 2] = more;
+      this.#granted.set(pc, executed + more);
+    }
+    return this.#regions.has(pc) || this.#fromStore(pc) || this.#translateBaseline(pc);
+  }
+
   #options(optimised: boolean, counter: number, precise: boolean, sites: boolean): RegionOptions {
-    const { pcOffset, hotParams, hotResults, vars } = this.#frontend;
+    const { pcOffset, hotParams, hotResults, vars, flagVars } = this.#frontend;
     return {
       pcOffset,
       hotParams,
       hotResults,
       isaVars: vars.length,
+      flagVars,
       slotOf: (to) => this.#slotOf(to),
       budget: optimised ? layout.OPTIMISED_BUDGET : layout.BASELINE_BUDGET,
       counter,
       precise,
+      sync: !optimised,
       sites,
       relocatable: !optimised,
     };
@@ -443,8 +478,7 @@ export class Jit {
       this.#frontend,
       this.#host.code,
       region.pc,
-      region.optimised ? LIMIT.optimised : LIMIT.baseline,
-      region.optimised ? (site) => region.jumps?.get(site) ?? [] : undefined,
+      region.extent ?? BASELINE,
     );
     if (built === undefined) return [];
     // All indices take one byte, whatever they are.
@@ -457,14 +491,6 @@ export class Jit {
     ).sites;
   }
 
-  /** Translate the region at `pc` in one of the tiers; false if nothing is executable there. */
-  #translate(pc: number, optimised: boolean): boolean {
-    // Without a counter left to find it hot by, it is optimised at once.
-    return optimised || this.#nextCounter + 4 * BATCH.regions > layout.COUNTERS_END
-      ? this.#translateOptimised(pc)
-      : this.#translateBaseline(pc);
-  }
-
   /** The region at `pc`, and some that it is likely to go on to, in one module of objects that may be kept. */
   #translateBaseline(pc: number): boolean {
     const { precise } = this.#host;
@@ -474,7 +500,7 @@ export class Jit {
     let instructions = 0;
     for (let k = 0; k < work.length && objects.length < BATCH.regions && instructions < BATCH.instructions; k++) {
       const at = work[k] as number;
-      const region = buildRegion(this.#ir, this.#frontend, this.#host.code, at, LIMIT.baseline);
+      const region = buildRegion(this.#ir, this.#frontend, this.#host.code, at, BASELINE);
       if (region === undefined) {
         if (k === 0) return false;
         continue;
@@ -534,7 +560,7 @@ export class Jit {
         counter: counters[k] as number,
         precise,
         codeOffset,
-        jumps: undefined,
+        extent: undefined,
         sites: undefined,
       });
       const file = this.#store === undefined ? undefined : this.#host.codeFile(o.pc);
@@ -544,15 +570,9 @@ export class Jit {
     return true;
   }
 
-  #translateOptimised(pc: number): boolean {
+  #translateOptimised(pc: number, extent: Extent, repeated: Extent): boolean {
     const { precise } = this.#host;
-    const jumps = new Map<number, readonly number[]>();
-    const region = buildRegion(this.#ir, this.#frontend, this.#host.code, pc, LIMIT.optimised, (site) => {
-      // What another optimised region has already is left there: regions share an interpreter's handlers out among them.
-      const targets = (this.#jumps.get(site) ?? []).filter((t) => this.#regions.get(t)?.optimised !== true);
-      jumps.set(site, targets);
-      return targets;
-    });
+    const region = buildRegion(this.#ir, this.#frontend, this.#host.code, pc, extent);
     if (region === undefined) return false;
     const m = new ModuleBuilder();
     importMemories(m, this.#guestPages);
@@ -581,7 +601,7 @@ export class Jit {
       counter: -1,
       precise,
       codeOffset: codeOffsets[0] as number,
-      jumps,
+      extent: repeated,
       sites: undefined,
     };
     this.#enter(made);
@@ -592,6 +612,40 @@ export class Jit {
     }
     this.#count('optimised', 1, region.instructions, bytes.length);
     return true;
+  }
+
+  /** How an optimised region is to be built, and the same with what it decided, so that it can be built again. */
+  #optimisedExtent(): { extent: Extent; repeated: Extent } {
+    const chosen = new Map<number, number>();
+    const targets = new Map<number, readonly number[]>();
+    const extent = {
+      ...OPTIMISED,
+      worth: (pc: number): number => {
+        const count = this.#executed(pc);
+        const value = count >= WORTH_JOINING ? count : 0;
+        chosen.set(pc, value);
+        return value;
+      },
+      jumps: (site: number): readonly number[] => {
+        const known = this.#jumps.get(site) ?? [];
+        // What another optimised region has already is left there: regions share an interpreter's handlers out among them.
+        const wanted = known.filter((t) => this.#regions.get(t)?.optimised !== true && this.#executed(t) >= WORTH_JOINING);
+        targets.set(site, wanted);
+        return wanted;
+      },
+    };
+    const repeated = { ...OPTIMISED, worth: (pc: number) => chosen.get(pc) ?? 0, jumps: (site: number) => targets.get(site) ?? [] };
+    return { extent, repeated };
+  }
+  /** How often the baseline code at `pc` was entered. */
+  #executed(pc: number): number {
+    if (this.#regions.get(pc)?.optimised === true) return Number.MAX_SAFE_INTEGER;
+    const counter = this.#counterOf(pc);
+    if (counter < 0) return 0;
+    return (this.#granted.get(pc) ?? layout.BASELINE_ENTRIES) - (this.#words[counter >> 2] as number);
+  }
+  #counterOf(pc: number): number {
+    return this.#regions.get(pc)?.counter ?? this.#store?.counter(pc) ?? -1;
   }
 
   #count(tier: 'baseline' | 'optimised', regions: number, instructions: number, bytes: number): void {
@@ -612,10 +666,14 @@ export class Jit {
     }
   }
 
-  /** Room for `count` execution counters, set; −1 if it has run out. */
+  /**
+   * Room for `count` execution counters, set; -1 if there never is as much. When all are taken they are given out anew:
+   * of two that share a counter the one that runs more often is more likely to be found hot.
+   */
   #newCounters(count: number): number {
+    if (layout.COUNTERS + 4 * count > layout.COUNTERS_END) return -1;
+    if (this.#nextCounter + 4 * count > layout.COUNTERS_END) this.#nextCounter = layout.COUNTERS;
     const at = this.#nextCounter;
-    if (at + 4 * count > layout.COUNTERS_END) return -1;
     this.#nextCounter += 4 * count;
     this.#words.fill(layout.BASELINE_ENTRIES, at >> 2, (at >> 2) + count);
     return at;
@@ -630,6 +688,7 @@ export class Jit {
     this.#words[(entry >> 2) + 2] = slot;
   }
 }
+
 
 /** A function of a region's type that enters the region `body` at `pc`. */
 function enterAt(pc: number, body: number): Uint8Array {

@@ -29,7 +29,7 @@ export const COUNTERS = 0x20000;
 export const COUNTERS_END = STATE_PAGES * 65536;
 /** Iterations after which a loop in baseline code asks for optimised code, and entries likewise for a region. */
 export const BASELINE_BUDGET = 4000;
-export const BASELINE_ENTRIES = 2500;
+export const BASELINE_ENTRIES = 4000;
 /** Back edges after which optimised code looks whether anything is pending. */
 export const OPTIMISED_BUDGET = 100_000;
 

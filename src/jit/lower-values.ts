@@ -30,6 +30,7 @@ export interface RegionOptions {
   readonly hotParams: readonly [Var, Var];
   readonly hotResults: readonly [Var, Var];
   readonly isaVars: number;
+  readonly flagVars: readonly Var[];
   /** Table slot of the region for a guest pc (allocated if there is none yet). */
   slotOf(pc: number): number;
   /** Loop iterations before the region hands itself back. */
@@ -38,6 +39,11 @@ export interface RegionOptions {
   readonly counter: number;
   /** Store everything before each access that may fault, so that a handler sees exact registers. */
   readonly precise: boolean;
+  /**
+   * Store what a block has set at its end rather than at each way out: less code, for regions that have many ways out
+   * and few loops.
+   */
+  readonly sync: boolean;
   /** Note which guest instruction each access belongs to. */
   readonly sites: boolean;
   /**

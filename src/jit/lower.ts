@@ -57,7 +57,7 @@ export class Lowering extends AtomicLowering {
   #body(entry: Block, hotParams: readonly Var[], hotResults: readonly Var[], isaVars: number): Lowered {
     const ir = this.ir;
     const an = this.an;
-    an.run(ir, entry, hotParams, hotResults, isaVars, this.options?.precise === true);
+    an.run(ir, entry, hotParams, hotResults, isaVars, this.options?.precise === true, this.options?.sync === true, this.options?.flagVars ?? []);
     this.left.set(an.uses.subarray(0, ir.count));
     const n = an.order.length;
     for (let i = 0; i < n; i++) {
@@ -207,6 +207,7 @@ export class Lowering extends AtomicLowering {
     const t = b.term as Terminator;
     if (this.options?.precise === true)
       for (let k = 0; k < an.words; k++) this.staleNow[k] = an.staleIn[i * an.words + k] as number;
+    else if (this.options?.sync === true) this.staleNow.fill(0);
     this.pendingLoads.length = 0;
     for (const x of this.gotten) this.pendingGet[x] = -1;
     this.gotten.length = 0;
@@ -291,6 +292,11 @@ export class Lowering extends AtomicLowering {
   #terminator(i: number, b: Block, t: Terminator): void {
     const w = this.w;
     const o = this.options;
+    if (o?.sync === true) {
+      for (let k = 0; k < this.an.words; k++)
+        this.staleNow[k] = (this.staleNow[k] as number) & (this.an.storeAtEnd[i * this.an.words + k] as number);
+      this.storeSet(this.staleNow, 0, []);
+    }
     switch (t.kind) {
       case 'goto':
         this.#settle();
@@ -339,7 +345,7 @@ export class Lowering extends AtomicLowering {
     switch (t.kind) {
       case 'jump':
         this.#settle();
-        this.storeStale(i, o.hotParams);
+        this.storeStale(i, t.flagsDead === true ? [...o.hotParams, ...o.flagVars] : o.hotParams);
         this.storePc(t.pc);
         this.#tailCall(() => {
           this.slot(t.pc);
@@ -379,7 +385,7 @@ export class Lowering extends AtomicLowering {
         let pc = -1;
         if (t.kind === 'callIndirect') pc = this.#pcLocal(t.pc);
         else this.#settle();
-        this.storeStale(i, o.hotParams);
+        this.storeStale(i, t.kind === 'call' && t.flagsDead === true ? [...o.hotParams, ...o.flagVars] : o.hotParams);
         if (t.kind === 'call') this.storePc(t.pc);
         // Too deep: leave; the dispatcher goes on at state.pc with an empty stack.
         w.localGet(0);

@@ -30,41 +30,81 @@ interface Run {
   from: number;
 }
 
-/** Where the indirect jump at `site` has gone so far; such targets become part of the region. */
-export type JumpTargets = (site: number) => readonly number[];
+/**
+ * How far a region reaches. It is made of straight *runs*: a conditional branch is taken to fall through, jumps are
+ * followed, calls are taken to return. Where else a branch goes to is in the region only if a run comes by there as well.
+ */
+export interface Extent {
+  /** Instructions of the region, and of a run, at most. */
+  readonly limit: number;
+  readonly run: number;
+  /**
+   * How much it is worth to join on a run at `pc`, which a run branches or would go on to; 0: leave the region there.
+   * Undefined: one run is all.
+   */
+  readonly worth?: (pc: number) => number;
+  /** Where the indirect jump at `site` has gone so far; such targets become part of the region. */
+  readonly jumps?: (site: number) => readonly number[];
+}
 
-/** Build the region at `pc` in `ir` (reset first), at most `limit` instructions; undefined if nothing is executable there. */
-export function buildRegion(
-  ir: Builder,
-  frontend: Frontend,
-  code: CodeSource,
-  pc: number,
-  limit: number,
-  jumps?: JumpTargets,
-): BuiltRegion | undefined {
-  // 1. Decode what is reached.
+/** What is reached from an entry. */
+interface Reach {
+  readonly decoded: Map<number, Instruction>;
+  /** First pcs of runs, in the order they were decoded. */
+  readonly order: number[];
+  /** Where blocks begin. */
+  readonly leaders: Set<number>;
+  /** Pages (pc >> 12) of the instructions. */
+  readonly pages: Set<number>;
+  /** Reached by indirect jumps, or by jumps backward: where a region of several entries may be entered. */
+  readonly inner: Set<number>;
+  /** An indirect jump whose targets are in the region; -1 if there is none. */
+  readonly firstSite: number;
+}
+
+function reach(frontend: Frontend, code: CodeSource, pc: number, extent: Extent): Reach {
+  const { run, worth, jumps } = extent;
+  let { limit } = extent;
   const decoded = new Map<number, Instruction>();
   const leaders = new Set<number>([pc]);
   const pages = new Set<number>();
-  const work = [pc];
   const order: number[] = [];
-  /** Reached by indirect jumps, or by jumps backward: where a region of several entries may be entered. */
   const inner = new Set<number>();
   let firstSite = -1;
-  for (let k = 0; k < work.length; k++) {
-    let at = work[k] as number;
+  /** Where a run may begin, and how much it is worth. */
+  const candidates = new Map<number, number>([[pc, 1]]);
+  const offer = (at: number): void => {
+    if (worth === undefined || decoded.has(at) || candidates.has(at)) return;
+    const value = worth(at);
+    if (value > 0) candidates.set(at, value);
+  };
+  while (candidates.size > 0 && decoded.size < limit) {
+    let at = -1;
+    let best = 0;
+    for (const [candidate, value] of candidates)
+      if (value > best) {
+        at = candidate;
+        best = value;
+      }
+    candidates.delete(at);
     if (decoded.has(at)) continue;
     order.push(at);
+    const end = Math.min(limit, decoded.size + run);
     let win = code.window(at);
     let base = at;
-    while (decoded.size < (firstSite < 0 ? limit : Math.min(limit, DISPATCH_LIMIT))) {
+    for (;;) {
       if (decoded.has(at)) {
+        leaders.add(at);
+        break;
+      }
+      if (decoded.size >= end) {
+        offer(at);
         leaders.add(at);
         break;
       }
       if (win === undefined) break;
       let offset = win.at + (at - base);
-      if (offset + frontend.maxInstructionLength > win.bytes.length) {
+      if (offset < 0 || offset + frontend.maxInstructionLength > win.bytes.length) {
         win = code.window(at);
         if (win === undefined) break;
         base = at;
@@ -75,36 +115,57 @@ export function buildRegion(
       decoded.set(at, insn);
       pages.add(Math.floor(at / 4096));
       pages.add(Math.floor((at + insn.length - 1) / 4096));
+      const { flow, target } = insn;
       const next = at + insn.length;
-      if (insn.flow === 'next') {
+      if ((flow === 'branch' || flow === 'jump') && target <= at) inner.add(target);
+      if (flow === 'next') at = next;
+      else if (flow === 'branch') {
+        leaders.add(next).add(target);
+        offer(target);
         at = next;
-        continue;
-      }
-      if (insn.flow === 'indirect' && jumps !== undefined) {
-        for (const target of jumps(at)) {
-          if (firstSite < 0) firstSite = at;
-          leaders.add(target);
-          inner.add(target);
-          work.push(target);
-        }
-      }
-      if ((insn.flow === 'branch' || insn.flow === 'jump') && insn.target <= at) inner.add(insn.target);
-      if (insn.flow === 'branch') {
-        leaders.add(next).add(insn.target);
-        work.push(next, insn.target);
-      } else if (insn.flow === 'jump') {
-        leaders.add(insn.target);
-        work.push(insn.target);
-      } else if (insn.flow === 'call' || insn.flow === 'callIndirect' || insn.flow === 'syscall') {
+      } else if (flow === 'jump') {
+        leaders.add(target);
+        at = target;
+      } else if (flow === 'call' || flow === 'callIndirect' || flow === 'syscall') {
         leaders.add(next);
-        work.push(next);
+        at = next;
+      } else {
+        if (flow === 'indirect' && jumps !== undefined)
+          for (const to of jumps(insn.pc)) {
+            if (firstSite < 0) firstSite = insn.pc;
+            leaders.add(to);
+            inner.add(to);
+            if (!decoded.has(to)) candidates.set(to, Math.max(1, candidates.get(to) ?? 0));
+          }
+        break;
       }
-      break;
     }
+    if (firstSite >= 0) limit = Math.min(limit, DISPATCH_LIMIT);
   }
+  return { decoded, order, leaders, pages, inner, firstSite };
+}
+
+/** Instructions of the region at `pc`. */
+export function regionSize(frontend: Frontend, code: CodeSource, pc: number, extent: Extent): number {
+  return reach(frontend, code, pc, extent).decoded.size;
+}
+
+/** Build the region at `pc` in `ir` (reset first); undefined if nothing is executable there. */
+export function buildRegion(
+  ir: Builder,
+  frontend: Frontend,
+  code: CodeSource,
+  pc: number,
+  extent: Extent,
+): BuiltRegion | undefined {
+  // 1. Decode what is reached.
+  const { decoded, order, leaders, pages, inner, firstSite } = reach(frontend, code, pc, extent);
   if (!decoded.has(pc)) return undefined;
   // A large interpreter takes V8 too long to compile in one piece, again for each handler that becomes hot.
-  if (jumps !== undefined && inner.size > MOST_TARGETS) return buildRegion(ir, frontend, code, pc, limit);
+  if (firstSite >= 0 && inner.size > MOST_TARGETS) {
+    const { jumps: _, ...rest } = extent;
+    return buildRegion(ir, frontend, code, pc, rest);
+  }
 
   // 2. Cut into runs at leaders; count edges.
   const runs = new Map<number, Run>();
@@ -149,6 +210,13 @@ export function buildRegion(
   const blocks = new Map<number, Block>();
   for (const r of runs.values()) blocks.set(r.pc, ir.newBlock(r.pc));
   const exits = new Map<number, Block>();
+  const flagsDead = (to: number): boolean => {
+    const win = code.window(to);
+    if (win === undefined || !frontend.flagsDead(win.bytes, win.at, to)) return false;
+    // The region then depends on the code there.
+    pages.add(Math.floor(to / 4096)).add(Math.floor((to + 6 * frontend.maxInstructionLength) / 4096));
+    return true;
+  };
   const calls = new Set<number>();
   const ctx: RegionContext = {
     ir,
@@ -195,8 +263,10 @@ export function buildRegion(
   for (const r of runs.values()) emitRun(r);
   for (const [to, b] of exits) {
     ir.begin(b);
-    ir.end({ kind: 'jump', pc: to });
+    ir.end({ kind: 'jump', pc: to, flagsDead: flagsDead(to) });
   }
+  for (const b of ir.blocks)
+    if (b.term?.kind === 'call' && flagsDead(b.term.pc)) b.term = { ...b.term, flagsDead: true };
   dispatch?.emit(ir);
   return {
     entry: dispatch?.entry ?? (blocks.get(pc) as Block),

@@ -21,6 +21,7 @@ const frontend = {
   pcOffset: 48,
   hotParams: [vars[0], vars[1]],
   hotResults: [vars[0], vars[2]],
+  flagVars: [],
 } as unknown as ConstructorParameters<typeof RegionRunner>[0];
 
 /** xorshift: the same regions in every run. */
@@ -209,7 +210,7 @@ test('random regions agree with the interpreter', () => {
 
     runner.state.set(state);
     bytes.set(ram);
-    const left = runner.run(ir, entry, seed % 4 === 0);
+    const left = runner.run(ir, entry, seed % 4 === 0, seed % 3 === 0);
     assert.equal(left.kind, exit.kind === 'trap' ? 'trap' : 'left', `${left.error?.stack} ${text()}`);
     assert.equal(BigInt.asUintN(64, left.pc), BigInt.asUintN(64, exit.pc), text());
     for (const v of vars) {

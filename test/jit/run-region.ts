@@ -33,7 +33,7 @@ export function unsharedExchange(memory: WebAssembly.Memory, state: Uint8Array):
  * `pages`). State memory is reachable as `state`.
  */
 export class RegionRunner {
-  readonly #frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults' | 'constants'>;
+  readonly #frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults' | 'flagVars' | 'constants'>;
   readonly memory: WebAssembly.Memory;
   readonly stateMemory = new WebAssembly.Memory({ initial: layout.STATE_PAGES, maximum: layout.STATE_PAGES });
   readonly state = new Uint8Array(this.stateMemory.buffer);
@@ -45,7 +45,7 @@ export class RegionRunner {
   #entered = false;
 
   constructor(
-    frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults' | 'constants'>,
+    frontend: Pick<Frontend, 'vars' | 'pcOffset' | 'hotParams' | 'hotResults' | 'flagVars' | 'constants'>,
     memory: WebAssembly.Memory,
     pages: number,
     compareExchange?: HelperEnv['compareExchange'],
@@ -79,7 +79,7 @@ export class RegionRunner {
     layout.clearJumpCache(new Int32Array(this.stateMemory.buffer));
   }
 
-  run(ir: Builder, entry: Block, precise = false): WasmExit {
+  run(ir: Builder, entry: Block, precise = false, sync = false): WasmExit {
     const m = new ModuleBuilder();
     importMemories(m, this.#pages);
     m.importTable('g', 't', 1);
@@ -99,10 +99,12 @@ export class RegionRunner {
       hotParams: f.hotParams,
       hotResults: f.hotResults,
       isaVars: f.vars.length,
+      flagVars: f.flagVars,
       slotOf: () => layout.SLOT_MISS,
       budget: 1 << 30,
       counter: -1,
       precise,
+      sync,
       sites: false,
       relocatable: false,
     });

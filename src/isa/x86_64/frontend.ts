@@ -1,7 +1,7 @@
 /** The x86-64 side of the translator: decoding, emission and what is known of the flags from block to block. */
 import type { Block, Helper } from '../../ir/builder.ts';
 import type { Frontend, RegionContext } from '../../ir/frontend.ts';
-import { HOT_PARAMS, HOT_RESULTS, STATE, VARS } from './cpu-state.ts';
+import { CC_A, CC_B, CC_C, CC_OP, HOT_PARAMS, HOT_RESULTS, STATE, VARS } from './cpu-state.ts';
 import { type CpuModel, cpuModel } from './cpuid.ts';
 import { Decoder } from './decode.ts';
 import type { Encoding } from './declare.ts';
@@ -38,12 +38,19 @@ function decoderOf(model: CpuModel): Decoder {
 }
 decoderOf(cpuModel);
 
+/** The commonest instructions that set all status flags whatever their operands and read none; that neither set nor read any. */
+const SETS_ALL_FLAGS: ReadonlySet<string> = new Set(['add', 'sub', 'cmp', 'and', 'or', 'xor', 'test', 'neg', 'ucomisd', 'comisd', 'ucomiss', 'comiss']);
+const LEAVES_FLAGS: ReadonlySet<string> = new Set(['mov', 'movzx', 'movsx', 'movsxd', 'lea', 'push', 'pop', 'nop', 'endbr64', 'not', 'leave', 'cdqe', 'cqo', 'movaps', 'movups', 'movapd', 'movdqa', 'movdqu', 'movss', 'movsd', 'movd', 'movq', 'pxor', 'xorps', 'xchg', 'bswap']);
+/** How far ahead to look for either. */
+const FLAGS_SOUGHT = 6;
+
 export class X86Frontend implements Frontend<Insn> {
   readonly name = 'x86_64';
   readonly vars = VARS;
   readonly pcOffset = STATE.rip;
   readonly hotParams = HOT_PARAMS;
   readonly hotResults = HOT_RESULTS;
+  readonly flagVars = [CC_OP, CC_A, CC_B, CC_C];
   readonly maxInstructionLength = 15;
   readonly constants = constantPool;
   readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, EXCHANGE_16, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS, ...APPROXIMATIONS, ...VECTOR_HELPERS, ...CONVERSION_HELPERS];
@@ -75,6 +82,19 @@ export class X86Frontend implements Frontend<Insn> {
   /** Whether machine code seems to read the exception flags in MXCSR. */
   readsFloatFlags(code: Uint8Array): boolean {
     return readsFlags(this.#plainDecode, code);
+  }
+  flagsDead(bytes: Uint8Array, at: number, pc: number): boolean {
+    for (let k = 0; k < FLAGS_SOUGHT; k++) {
+      if (at + this.maxInstructionLength > bytes.length) return false;
+      const insn = this.#decoder.decode(bytes, at, pc);
+      if (insn === undefined) return false;
+      const { mnemonic } = insn.enc;
+      if (SETS_ALL_FLAGS.has(mnemonic)) return true;
+      if (!LEAVES_FLAGS.has(mnemonic)) return false;
+      at += insn.length;
+      pc += insn.length;
+    }
+    return false;
   }
   beginRegion(ctx: RegionContext): void {
     this.#emitter.beginRegion(ctx);
