@@ -91,14 +91,35 @@ async function snapshot(path: string): Promise<void> {
   }
 }
 
+/** The launcher's flags for V8, with the usual stack: V8 takes a code cache only under the flags it was made with. */
+function engineFlags(): string[] {
+  const last = /exec "\$node" ([^]*)$/.exec(readFileSync(join(root, 'bin/lunagate'), 'utf8'))?.[1] ?? '';
+  const flags = last.split(/\s+/).filter((flag) => flag.startsWith('--'));
+  return [...flags, '--stack-size=253952', '--disable-warning=ExperimentalWarning'];
+}
+
 mkdirSync(dist, { recursive: true });
 await replace('lua.wasm', (path) =>
   copyFileSync(join(dirname(createRequire(import.meta.url).resolve('wasmoon')), 'glue.wasm'), path),
 );
 const blob = `lunagate-${process.arch}.blob`;
 await replace(blob, snapshot);
-await replace('lunagate-thread.mjs', (path) =>
-  build({ ...common, entryPoints: [join(root, 'src/cli/thread.ts')], outfile: path, format: 'esm' }),
+await replace('lunagate-thread.cjs', (path) =>
+  build({
+    ...common,
+    entryPoints: [join(root, 'src/cli/thread.ts')],
+    outfile: path,
+    format: 'cjs',
+    minify: true,
+    define: { ...define, 'import.meta.url': 'globalThis.lunagateUrl' },
+  }),
+);
+await replace('lunagate-thread.cache', (path) =>
+  execFileSync(
+    process.execPath,
+    [...engineFlags(), join(root, 'scripts/thread-cache.ts'), join(dist, 'lunagate-thread.cjs'), path],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  ),
 );
 await replace('index.js', (path) =>
   build({ ...common, entryPoints: [join(root, 'src/index.ts')], outfile: path, format: 'esm', target: 'node20' }),

@@ -14,7 +14,7 @@ import { wantsFloatFlags } from './emulator/float-flags.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
 import { Mailbox, type NewThread, requestOf, Threads } from './emulator/threads.ts';
-import { spawnWorker } from './emulator/worker.ts';
+import { type EngineFiles, WorkerSource } from './emulator/worker.ts';
 import type { HookEngine } from './hooks/engine.ts';
 import type { FunctionHooks } from './hooks/functions/interceptor.ts';
 import { maddIsFused } from './ir/relaxed.ts';
@@ -76,6 +76,7 @@ export interface ThreadShare {
   readonly signalActions: SharedArrayBuffer;
   readonly mailbox: SharedArrayBuffer;
   readonly stdio: readonly [number, number, number];
+  readonly engine: EngineFiles;
 }
 
 export interface WorkerData {
@@ -104,6 +105,7 @@ class Emulator {
   readonly #programs: Programs;
   readonly #threads: Threads;
   readonly #mailbox: Mailbox;
+  readonly #workers: WorkerSource;
   readonly #pending: Int32Array;
   /** Private duplicates of descriptors 0–2: what the guest does to its own does not redirect ours. */
   readonly #stdio: readonly [number, number, number];
@@ -138,13 +140,14 @@ class Emulator {
     const isa = { ...loaderFacts, hwcap: BigInt(X86Cpu.hwcap), hwcap2: BigInt(X86Cpu.hwcap2), minSignalStack: X86Cpu.minSignalStack };
     this.#programs = new Programs(machine, this.#process, isa, options);
     this.#mailbox = new Mailbox(thread?.share.mailbox);
+    this.#workers = new WorkerSource(thread?.share.engine);
     this.#threads = new Threads(
       machine,
       this.#process,
       {
         registers: () => new Uint8Array(machine.stateMemory.buffer, 0, STATE.end),
         exactFloat: () => this.#frontend.exactFloat,
-        spawn: (slot, from) => spawnWorker({ share: this.#share(), slot, seen: from } satisfies WorkerData),
+        spawn: (slot, from) => this.#workers.spawn({ share: this.#share(), slot, seen: from } satisfies WorkerData),
         mailbox: this.#mailbox,
       },
       thread?.seen ?? 0,
@@ -240,6 +243,7 @@ class Emulator {
       signalActions: this.#process.signals.shared,
       mailbox: this.#mailbox.buffer,
       stdio: this.#stdio,
+      engine: this.#workers.files,
     };
   }
 
