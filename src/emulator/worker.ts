@@ -59,7 +59,9 @@ export class WorkerSource {
     return new Worker(BOOT, {
       eval: true,
       workerData: { ...data, ...this.#engine, url: import.meta.url },
-      stdin: false,
+      // Or Node would make streams of the standard descriptors, and with that the files behind them non-blocking.
+      stdout: true,
+      stderr: true,
       trackUnmanagedFds: false,
       resourceLimits: { stackSizeMb: STACK },
       execArgv: [],
