@@ -13,7 +13,7 @@ import { startObservers } from './emulator/observers.ts';
 import { wantsFloatFlags } from './emulator/float-flags.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
-import { Mailbox, type NewThread, requestOf, Threads } from './emulator/threads.ts';
+import { applyScheduling, Mailbox, type NewThread, requestOf, Threads } from './emulator/threads.ts';
 import { type EngineFiles, WorkerSource } from './emulator/worker.ts';
 import type { HookEngine } from './hooks/engine.ts';
 import type { FunctionHooks } from './hooks/functions/interceptor.ts';
@@ -280,6 +280,7 @@ class Emulator {
     if (this.#task.tid === 0) this.#observe();
     for (;;) {
       const message = this.#threads.await();
+      if (message.kind === 'end') this.#threads.endHostThread();
       if (message.kind === 'thread') this.#begin(message);
       else {
         this.#process.signals.setMask(this.#task, BigInt(message.mask));
@@ -302,6 +303,7 @@ class Emulator {
     const task = this.#task;
     const cpu = this.#cpu;
     new Uint8Array(stateMemory.buffer).set(this.#mailbox.registers(STATE.end));
+    if (message.scheduling !== undefined && !applyScheduling(task, message.scheduling)) this.#threads.endHostThread();
     const tid = host.syscall(host.nr['gettid'] as number);
     this.#process.adopt(task, tid);
     task.robustList = 0;

@@ -33,6 +33,12 @@ export interface NewThread {
   readonly name: string;
   /** Floating point is translated exactly. */
   readonly exactFloat: boolean;
+  /** The creator's, where somebody in the process has changed them: base64 of struct sched_attr and of a CPU mask, and ioprio. */
+  readonly scheduling: { readonly attributes: string; readonly cpus: string; readonly io: number } | undefined;
+}
+/** The host thread must end: it cannot become what the next guest thread should be. */
+export interface NoThread {
+  readonly kind: 'end';
 }
 /** The main thread is to become a program that another thread has asked for. */
 export interface NewProgram {
@@ -46,7 +52,7 @@ export interface NewProgram {
   readonly envp: readonly string[];
   readonly comm: string | undefined;
 }
-export type Message = NewThread | NewProgram;
+export type Message = NewThread | NewProgram | NoThread;
 
 /** Bytes of the mailbox: words `taken` and length of the text; the registers; the text. */
 const REGISTERS = 64;
@@ -127,15 +133,11 @@ export class Threads {
   /** clone(2) with CLONE_THREAD: the new thread's id, or −errno. */
   create(task: Task, request: CloneRequest): number {
     const { host, log } = this.#machine;
-    const { mailbox } = this.#options;
     const block = this.#block;
     block.lock(host);
     try {
       if (block.get(WORD.leaving) !== 0) return -errno.EAGAIN;
       log.begin();
-      const idle = block.slots(PHASE.idle)[0];
-      const slot = idle ?? block.claimSlot();
-      if (slot < 0) return slot;
       const { flags, stack, parentTid, childTid, tls } = request;
       const message: NewThread = {
         kind: 'thread',
@@ -144,20 +146,47 @@ export class Threads {
         mask: String(this.#process.signals.of(task).mask),
         name: Buffer.from(task.comm).toString('latin1'),
         exactFloat: this.#options.exactFloat(),
+        scheduling: block.get(WORD.scheduling) === 0 ? undefined : readScheduling(task),
       };
-      mailbox.write(message, this.#options.registers());
-      if (idle === undefined && !this.#spawn(slot)) return -errno.EAGAIN;
       Atomics.add(block.words, WORD.threads, 1);
-      block.post(host, slot);
-      const tid = mailbox.awaitTaken(this.#machine);
-      if (tid < 0) {
-        Atomics.sub(block.words, WORD.threads, 1);
-        block.setPhase(slot, PHASE.free);
-      }
+      const tid = this.#give(message);
+      if (tid < 0) Atomics.sub(block.words, WORD.threads, 1);
       return tid;
     } finally {
       block.unlock(host);
     }
+  }
+
+  /** Have an idle Worker or a new one take the message: the thread's id or −errno. */
+  #give(message: NewThread): number {
+    const { host } = this.#machine;
+    const { mailbox } = this.#options;
+    const block = this.#block;
+    const credentials = block.get(WORD.credentials);
+    for (const slot of block.slots(PHASE.idle)) {
+      const fit = block.credentials(slot) === credentials;
+      mailbox.write(fit ? message : { kind: 'end' }, this.#options.registers());
+      block.post(host, slot);
+      const tid = mailbox.awaitTaken(this.#machine);
+      if (tid > 0) return tid;
+    }
+    const slot = block.claimSlot();
+    if (slot < 0) return slot;
+    block.setCredentials(slot, credentials);
+    mailbox.write(message, this.#options.registers());
+    if (!this.#spawn(slot)) return -errno.EAGAIN;
+    block.post(host, slot);
+    const tid = mailbox.awaitTaken(this.#machine);
+    if (tid < 0) block.setPhase(slot, PHASE.free);
+    return tid;
+  }
+
+  /** In a Worker: this host thread ends, and with it all that the engine has for it except what V8 keeps. */
+  endHostThread(): never {
+    const { host } = this.#machine;
+    this.#block.setPhase(host.slotNumber, PHASE.free);
+    this.#options.mailbox.taken(this.#machine, -1);
+    for (;;) host.syscall(host.nr['exit'] as number, 0);
   }
 
   /** A new Worker, which inherits from the calling thread that all signals are blocked. */
@@ -247,6 +276,42 @@ export class Threads {
     this.#seen = block.mail(host.slotNumber);
     return this.#options.mailbox.read();
   }
+}
+
+const SCHED_ATTR = 56;
+const CPU_MASK = 128;
+const IOPRIO_WHO_PROCESS = 1;
+
+function readScheduling(task: Task): NewThread['scheduling'] {
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  const attributes = task.scratch(SCHED_ATTR);
+  const cpus = task.scratch(CPU_MASK);
+  task.call('sched_getattr', 0, attributes.address, SCHED_ATTR, 0);
+  const length = Math.max(0, task.call('sched_getaffinity', 0, CPU_MASK, cpus.address));
+  const pack = (at: number, n: number): string => Buffer.from(scratch.bytes.subarray(at, at + n)).toString('base64');
+  const read = { attributes: pack(attributes.at, SCHED_ATTR), cpus: pack(cpus.at, length), io: task.call('ioprio_get', IOPRIO_WHO_PROCESS, 0) };
+  scratch.release(mark);
+  return read;
+}
+
+/** Make the calling thread's scheduling that of the thread that created it. False if that is not allowed. */
+export function applyScheduling(task: Task, wanted: NonNullable<NewThread['scheduling']>): boolean {
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  const put = (text: string): { address: number; length: number } => {
+    const bytes = Buffer.from(text, 'base64');
+    const { at, address } = task.scratch(bytes.length);
+    scratch.bytes.set(bytes, at);
+    return { address, length: bytes.length };
+  };
+  const cpus = put(wanted.cpus);
+  const done =
+    task.call('sched_setattr', 0, put(wanted.attributes).address, 0) >= 0 &&
+    task.call('sched_setaffinity', 0, cpus.length, cpus.address) >= 0 &&
+    task.call('ioprio_set', IOPRIO_WHO_PROCESS, 0, wanted.io) >= 0;
+  scratch.release(mark);
+  return done;
 }
 
 export function requestOf(message: NewProgram): ProgramRequest {

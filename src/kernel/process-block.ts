@@ -51,6 +51,9 @@ export const WORD = {
   forkCondition: 18,
   /** What threads hold of V8's flags, three words: wasm/v8-flags.ts. */
   v8Flags: 20,
+  /** How often a thread has changed what its host thread keeps: user, groups, capabilities, namespaces; scheduling. */
+  credentials: 24,
+  scheduling: 25,
 } as const;
 /** Byte offset of the limits: 16 times present, soft, hard, 64 bits each. */
 const LIMITS = 1024;
@@ -73,8 +76,14 @@ const THREAD = {
   /** How far in the change log it has come, and in which epoch. */
   position: 8,
   epoch: 9,
+  /** WORD.credentials when the host thread was made. */
+  credentials: 10,
 } as const;
 
+/**
+ * free: no host thread. idle: one that waits for a guest thread to run. live: runs one. ended: the main thread, which stays when its
+ * guest thread has ended.
+ */
 export const PHASE = { free: 0, idle: 1, live: 2, ended: 3 } as const;
 
 export class ProcessBlock {
@@ -197,6 +206,12 @@ export class ProcessBlock {
     const at = this.#entry(slot);
     Atomics.store(this.words, at + THREAD.epoch, epoch);
     Atomics.store(this.words, at + THREAD.position, position);
+  }
+  credentials(slot: number): number {
+    return Atomics.load(this.words, this.#entry(slot) + THREAD.credentials);
+  }
+  setCredentials(slot: number, count: number): void {
+    Atomics.store(this.words, this.#entry(slot) + THREAD.credentials, count);
   }
   /** Raise the thread's mail word and wake it if it waits there. */
   post(host: Host, slot: number): void {

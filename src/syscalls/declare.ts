@@ -6,6 +6,7 @@
  * Invariant: a declaration without `run` is a call that answers ENOSYS; nothing pretends.
  */
 
+import { WORD } from '../kernel/process-block.ts';
 import { BAD_HOST_FD } from '../kernel/fd-table.ts';
 import type { Arg, GuestAddr, SyscallFrame } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
@@ -260,6 +261,8 @@ export interface SyscallSpec<A extends ArgTypes> {
   readonly ret?: ValueType;
   readonly support: Support;
   readonly interrupted?: 'restart' | 'eintr';
+  /** Changes what the host thread keeps: a later guest thread on the same one must not find it so (emulator/threads.ts). */
+  readonly lasting?: 'credentials' | 'scheduling';
   /** May throw SyscallError or GuestFault. Result ≥ 0 or −errno; bigint where 2^53 is not enough. */
   readonly run?: ((task: Task, args: Decoded<A>, frame: SyscallFrame) => number | bigint) | typeof forward;
 }
@@ -276,6 +279,7 @@ export function syscall<const A extends ArgTypes>(spec: SyscallSpec<A>): Syscall
   if ((run === undefined) !== (spec.support.level === 'none')) {
     throw new Error(`syscall ${spec.name}: a handler and support level ${spec.support.level} contradict each other`);
   }
+  const handler = run === undefined ? undefined : run === forward ? forwarder(spec.name, args) : decoder(args, run as AnyRun);
   return {
     name: spec.name,
     nr: spec.nr,
@@ -285,7 +289,16 @@ export function syscall<const A extends ArgTypes>(spec: SyscallSpec<A>): Syscall
     ret: spec.ret ?? status,
     support: spec.support,
     interrupted: spec.interrupted ?? 'restart',
-    run: run === undefined ? undefined : run === forward ? forwarder(spec.name, args) : decoder(args, run as AnyRun),
+    run: handler === undefined || spec.lasting === undefined ? handler : noting(handler, WORD[spec.lasting]),
+  };
+}
+
+/** `run`, counted in a word of the process block if it succeeds. */
+function noting(run: Handler, word: number): Handler {
+  return (task, frame) => {
+    const result = run(task, frame);
+    if (result >= 0) Atomics.add(task.process.block.words, word, 1);
+    return result;
   };
 }
 

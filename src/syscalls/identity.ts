@@ -39,26 +39,26 @@ export const identitySyscalls = [
   syscall({ name: 'geteuid', nr: { x86_64: 107, aarch64: 175 }, class: ['creds', 'pure'], args: {}, ret: uid, support: full, run: forward }),
   syscall({ name: 'getgid', nr: { x86_64: 104, aarch64: 176 }, class: ['creds', 'pure'], args: {}, ret: gid, support: full, run: forward }),
   syscall({ name: 'getegid', nr: { x86_64: 108, aarch64: 177 }, class: ['creds', 'pure'], args: {}, ret: gid, support: full, run: forward }),
-  syscall({ name: 'setuid', nr: { x86_64: 105, aarch64: 146 }, class: ['creds'], args: { uid }, support: own, run: forward }),
-  syscall({ name: 'setgid', nr: { x86_64: 106, aarch64: 144 }, class: ['creds'], args: { gid }, support: own, run: forward }),
-  syscall({ name: 'setreuid', nr: { x86_64: 113, aarch64: 145 }, class: ['creds'], args: { ruid: uid, euid: uid }, support: own, run: forward }),
-  syscall({ name: 'setregid', nr: { x86_64: 114, aarch64: 143 }, class: ['creds'], args: { rgid: gid, egid: gid }, support: own, run: forward }),
-  syscall({ name: 'setresuid', nr: { x86_64: 117, aarch64: 147 }, class: ['creds'], args: { ruid: uid, euid: uid, suid: uid }, support: own, run: forward }),
-  syscall({ name: 'setresgid', nr: { x86_64: 119, aarch64: 149 }, class: ['creds'], args: { rgid: gid, egid: gid, sgid: gid }, support: own, run: forward }),
+  syscall({ name: 'setuid', nr: { x86_64: 105, aarch64: 146 }, class: ['creds'], lasting: 'credentials', args: { uid }, support: own, run: forward }),
+  syscall({ name: 'setgid', nr: { x86_64: 106, aarch64: 144 }, class: ['creds'], lasting: 'credentials', args: { gid }, support: own, run: forward }),
+  syscall({ name: 'setreuid', nr: { x86_64: 113, aarch64: 145 }, class: ['creds'], lasting: 'credentials', args: { ruid: uid, euid: uid }, support: own, run: forward }),
+  syscall({ name: 'setregid', nr: { x86_64: 114, aarch64: 143 }, class: ['creds'], lasting: 'credentials', args: { rgid: gid, egid: gid }, support: own, run: forward }),
+  syscall({ name: 'setresuid', nr: { x86_64: 117, aarch64: 147 }, class: ['creds'], lasting: 'credentials', args: { ruid: uid, euid: uid, suid: uid }, support: own, run: forward }),
+  syscall({ name: 'setresgid', nr: { x86_64: 119, aarch64: 149 }, class: ['creds'], lasting: 'credentials', args: { rgid: gid, egid: gid, sgid: gid }, support: own, run: forward }),
   syscall({
     name: 'getresuid', nr: { x86_64: 118, aarch64: 148 }, class: ['creds'], args: { ruidp: idOut, euidp: idOut, suidp: idOut }, support: full, run: forward,
   }),
   syscall({
     name: 'getresgid', nr: { x86_64: 120, aarch64: 150 }, class: ['creds'], args: { rgidp: gidOut, egidp: gidOut, sgidp: gidOut }, support: full, run: forward,
   }),
-  syscall({ name: 'setfsuid', nr: { x86_64: 122, aarch64: 151 }, class: ['creds'], args: { uid }, ret: uid, support: own, run: forward }),
-  syscall({ name: 'setfsgid', nr: { x86_64: 123, aarch64: 152 }, class: ['creds'], args: { gid }, ret: gid, support: own, run: forward }),
+  syscall({ name: 'setfsuid', nr: { x86_64: 122, aarch64: 151 }, class: ['creds'], lasting: 'credentials', args: { uid }, ret: uid, support: own, run: forward }),
+  syscall({ name: 'setfsgid', nr: { x86_64: 123, aarch64: 152 }, class: ['creds'], lasting: 'credentials', args: { gid }, ret: gid, support: own, run: forward }),
   syscall({
     name: 'getgroups', nr: { x86_64: 115, aarch64: 158 }, class: ['creds'],
     args: { gidsetsize: int, grouplist: array('gid_t', 4, 'gidsetsize', 'out') }, ret: int, support: full, run: forward,
   }),
   syscall({
-    name: 'setgroups', nr: { x86_64: 116, aarch64: 159 }, class: ['creds'],
+    name: 'setgroups', nr: { x86_64: 116, aarch64: 159 }, class: ['creds'], lasting: 'credentials',
     args: { gidsetsize: int, grouplist: array('gid_t', 4, 'gidsetsize') }, support: own, run: forward,
   }),
   syscall({
@@ -66,7 +66,7 @@ export const identitySyscalls = [
     args: { header: structInOut('cap_user_header', 8), dataptr: structOut('cap_user_data[2]', 24) }, support: full, run: forward,
   }),
   syscall({
-    name: 'capset', nr: { x86_64: 126, aarch64: 91 }, class: ['creds'],
+    name: 'capset', nr: { x86_64: 126, aarch64: 91 }, class: ['creds'], lasting: 'credentials',
     args: { header: structInOut('cap_user_header', 8), data: struct('cap_user_data[2]', 24) }, support: own, run: forward,
   }),
 

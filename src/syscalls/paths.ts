@@ -307,7 +307,9 @@ export function ownEntry(task: Task, canonical: string): ProcNode | null | undef
   return { path: canonical, tid, entry, fd };
 }
 
-function isEngineThread(task: Task, id: number): boolean {
+/** Is this a thread of the process's that the guest has not: one of Node's, or one that waits to be used again? */
+export function isEngineThread(task: Task, id: number): boolean {
+  if (id <= 0 || task.process.hasThread(id)) return false;
   const { scratch } = task.host;
   const mark = scratch.mark();
   const found = task.call('faccessat', task.process.procFd, hostString(task, `self/task/${id}`), 0) === 0;

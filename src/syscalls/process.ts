@@ -82,7 +82,7 @@ export const processSyscalls = [
     },
   }),
   syscall({
-    name: 'unshare', nr: { x86_64: 272, aarch64: 97 }, class: ['process'], args: { unshare_flags: flags('clone') },
+    name: 'unshare', nr: { x86_64: 272, aarch64: 97 }, class: ['process'], lasting: 'credentials', args: { unshare_flags: flags('clone') },
     support: partial('CLONE_NEWUSER fails with EINVAL, as for every process of several threads: the engine has them'),
     run: (task, { unshare_flags }) => {
       // For the guest's one thread nothing is shared; the engine's own threads stay as they are.
@@ -92,7 +92,7 @@ export const processSyscalls = [
     },
   }),
   syscall({
-    name: 'setns', nr: { x86_64: 308, aarch64: 268 }, class: ['desc'], args: { fd, flags: flags('clone') },
+    name: 'setns', nr: { x86_64: 308, aarch64: 268 }, class: ['desc'], lasting: 'credentials', args: { fd, flags: flags('clone') },
     support: partial('user namespaces fail with EINVAL, as for every process of several threads: the engine has them'), run: forward,
   }),
   syscall({

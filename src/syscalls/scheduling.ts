@@ -40,9 +40,9 @@ const which = choice('priority');
 
 export const schedulingSyscalls = [
   syscall({ name: 'sched_yield', nr: { x86_64: 24, aarch64: 124 }, args: {}, support: full, run: forward }),
-  syscall({ name: 'sched_setscheduler', nr: { x86_64: 144, aarch64: 119 }, args: { pid, policy: choice('sched'), param: schedParam }, support: full, run: forward }),
+  syscall({ name: 'sched_setscheduler', nr: { x86_64: 144, aarch64: 119 }, lasting: 'scheduling', args: { pid, policy: choice('sched'), param: schedParam }, support: full, run: forward }),
   syscall({ name: 'sched_getscheduler', nr: { x86_64: 145, aarch64: 120 }, args: { pid }, ret: choice('sched'), support: full, run: forward }),
-  syscall({ name: 'sched_setparam', nr: { x86_64: 142, aarch64: 118 }, args: { pid, param: schedParam }, support: full, run: forward }),
+  syscall({ name: 'sched_setparam', nr: { x86_64: 142, aarch64: 118 }, lasting: 'scheduling', args: { pid, param: schedParam }, support: full, run: forward }),
   syscall({ name: 'sched_getparam', nr: { x86_64: 143, aarch64: 121 }, args: { pid, param: structOut('sched_param', 4) }, support: full, run: forward }),
   syscall({ name: 'sched_get_priority_max', nr: { x86_64: 146, aarch64: 125 }, args: { policy: choice('sched') }, ret: int, support: full, run: forward }),
   syscall({ name: 'sched_get_priority_min', nr: { x86_64: 147, aarch64: 126 }, args: { policy: choice('sched') }, ret: int, support: full, run: forward }),
@@ -50,13 +50,13 @@ export const schedulingSyscalls = [
     name: 'sched_rr_get_interval', nr: { x86_64: 148, aarch64: 127 }, args: { pid, interval: structOut('timespec', 16) }, support: full, run: forward,
   }),
   syscall({
-    name: 'sched_setaffinity', nr: { x86_64: 203, aarch64: 122 }, args: { pid, len: uint, user_mask_ptr: bytesIn('len') }, support: full, run: forward,
+    name: 'sched_setaffinity', nr: { x86_64: 203, aarch64: 122 }, lasting: 'scheduling', args: { pid, len: uint, user_mask_ptr: bytesIn('len') }, support: full, run: forward,
   }),
   syscall({
     name: 'sched_getaffinity', nr: { x86_64: 204, aarch64: 123 }, args: { pid, len: uint, user_mask_ptr: bytesOut('len') }, ret: int, support: full, run: forward,
   }),
   syscall({
-    name: 'sched_setattr', nr: { x86_64: 314, aarch64: 274 },
+    name: 'sched_setattr', nr: { x86_64: 314, aarch64: 274 }, lasting: 'scheduling',
     args: { pid, uattr: structInOut('sched_attr', 56), flags: uint }, support: full,
     run: (task, { pid, uattr, flags }) => {
       // The structure says its own length.
@@ -69,9 +69,9 @@ export const schedulingSyscalls = [
     args: { pid, uattr: bytesOut('usize'), usize: uint, flags: uint }, support: full, run: forward,
   }),
   syscall({ name: 'getpriority', nr: { x86_64: 140, aarch64: 141 }, args: { which, who: int }, ret: int, support: full, run: forward }),
-  syscall({ name: 'setpriority', nr: { x86_64: 141, aarch64: 140 }, args: { which, who: int, niceval: int }, support: full, run: forward }),
+  syscall({ name: 'setpriority', nr: { x86_64: 141, aarch64: 140 }, lasting: 'scheduling', args: { which, who: int, niceval: int }, support: full, run: forward }),
 
-  syscall({ name: 'ioprio_set', nr: { x86_64: 251, aarch64: 30 }, args: { which: choice('ioprio_who'), who: int, ioprio: int }, support: full, run: forward }),
+  syscall({ name: 'ioprio_set', nr: { x86_64: 251, aarch64: 30 }, lasting: 'scheduling', args: { which: choice('ioprio_who'), who: int, ioprio: int }, support: full, run: forward }),
   syscall({ name: 'ioprio_get', nr: { x86_64: 252, aarch64: 31 }, args: { which: choice('ioprio_who'), who: int }, ret: int, support: full, run: forward }),
 
   syscall({

@@ -8,6 +8,7 @@ import { NSIG, sigbit, sigprocmaskHow, UNBLOCKABLE } from '../abi/signals.ts';
 import { at, sigaction, stackT } from '../abi/structs.ts';
 import { type GuestAddr, Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
+import { isEngineThread } from './paths.ts';
 import {
   choice, forward, full, int, pid, signal, sigset, size, struct, structOut, syscall,
 } from './declare.ts';
@@ -141,14 +142,22 @@ export const signalSyscalls = [
   }),
 
   syscall({ name: 'kill', nr: { x86_64: 62, aarch64: 129 }, class: ['signal', 'process'], args: { pid, sig: signal }, support: full, run: forward }),
-  syscall({ name: 'tkill', nr: { x86_64: 200, aarch64: 130 }, class: ['signal', 'process'], args: { pid, sig: signal }, support: full, run: forward }),
-  syscall({ name: 'tgkill', nr: { x86_64: 234, aarch64: 131 }, class: ['signal', 'process'], args: { tgid: pid, pid, sig: signal }, support: full, run: forward }),
+  syscall({
+    name: 'tkill', nr: { x86_64: 200, aarch64: 130 }, class: ['signal', 'process'], args: { pid, sig: signal }, support: full,
+    run: (task, { pid, sig }) => (isEngineThread(task, pid) ? -errno.ESRCH : task.call('tkill', pid, sig)),
+  }),
+  syscall({
+    name: 'tgkill', nr: { x86_64: 234, aarch64: 131 }, class: ['signal', 'process'], args: { tgid: pid, pid, sig: signal }, support: full,
+    run: (task, { tgid, pid, sig }) => (isEngineThread(task, pid) ? -errno.ESRCH : task.call('tgkill', tgid, pid, sig)),
+  }),
   syscall({
     name: 'rt_sigqueueinfo', nr: { x86_64: 129, aarch64: 138 }, class: ['signal', 'process'], args: { pid, sig: signal, uinfo: siginfo }, support: full, run: forward,
   }),
   syscall({
     name: 'rt_tgsigqueueinfo', nr: { x86_64: 297, aarch64: 240 }, class: ['signal', 'process'],
-    args: { tgid: pid, pid, sig: signal, uinfo: siginfo }, support: full, run: forward,
+    args: { tgid: pid, pid, sig: signal, uinfo: siginfo }, support: full,
+    run: (task, { tgid, pid, sig, uinfo }) =>
+      isEngineThread(task, pid) ? -errno.ESRCH : task.call('rt_tgsigqueueinfo', tgid, pid, sig, task.pointer(uinfo, 128)),
   }),
   syscall({
     name: 'restart_syscall', nr: { x86_64: 219, aarch64: 128 }, args: {}, ret: int, support: full,
