@@ -92,7 +92,7 @@ async function snapshot(path: string): Promise<void> {
 }
 
 /** The launcher's flags for V8, with the usual stack: V8 takes a code cache only under the flags it was made with. */
-function engineFlags(): string[] {
+function launcherFlags(): string[] {
   const last = /exec "\$node" ([^]*)$/.exec(readFileSync(join(root, 'bin/lunagate'), 'utf8'))?.[1] ?? '';
   const flags = last.split(/\s+/).filter((flag) => flag.startsWith('--'));
   return [...flags, '--stack-size=253952', '--disable-warning=ExperimentalWarning'];
@@ -117,7 +117,7 @@ await replace('lunagate-thread.cjs', (path) =>
 await replace('lunagate-thread.cache', (path) =>
   execFileSync(
     process.execPath,
-    [...engineFlags(), join(root, 'scripts/thread-cache.ts'), join(dist, 'lunagate-thread.cjs'), path],
+    [...launcherFlags(), join(root, 'scripts/thread-cache.ts'), join(dist, 'lunagate-thread.cjs'), path],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   ),
 );
