@@ -102,8 +102,6 @@ mkdirSync(dist, { recursive: true });
 await replace('lua.wasm', (path) =>
   copyFileSync(join(dirname(createRequire(import.meta.url).resolve('wasmoon')), 'glue.wasm'), path),
 );
-const blob = `lunagate-${process.arch}.blob`;
-await replace(blob, snapshot);
 await replace('lunagate-thread.cjs', (path) =>
   build({
     ...common,
@@ -121,6 +119,9 @@ await replace('lunagate-thread.cache', (path) =>
     { stdio: ['ignore', 'ignore', 'inherit'] },
   ),
 );
+// After what a program needs at run time: runs are recorded for it.
+const blob = `lunagate-${process.arch}.blob`;
+await replace(blob, snapshot);
 await replace('index.js', (path) =>
   build({ ...common, entryPoints: [join(root, 'src/index.ts')], outfile: path, format: 'esm', target: 'node20' }),
 );
