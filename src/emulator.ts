@@ -9,13 +9,12 @@ import { setV8Flag } from './host/ffi.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
 import { PackDirectory } from './host/pack-files.ts';
 import { attachMachine, createMachine, type Machine, type MachineShare } from './host/machine.ts';
-import { startObservers } from './emulator/observers.ts';
+import { type Observers, type ObserverShare, startObservers } from './emulator/observers.ts';
 import { wantsFloatFlags } from './emulator/float-flags.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
 import { applyScheduling, Mailbox, type NewThread, requestOf, Threads } from './emulator/threads.ts';
 import { type EngineFiles, WorkerSource } from './emulator/worker.ts';
-import type { HookEngine } from './hooks/engine.ts';
 import type { FunctionHooks } from './hooks/functions/interceptor.ts';
 import { maddIsFused } from './ir/relaxed.ts';
 import { cpuModel, parseCpuModel, setCpuModel } from './isa/x86_64/cpuid.ts';
@@ -77,6 +76,7 @@ export interface ThreadShare {
   readonly mailbox: SharedArrayBuffer;
   readonly stdio: readonly [number, number, number];
   readonly engine: EngineFiles;
+  readonly observers: ObserverShare | undefined;
 }
 
 export interface WorkerData {
@@ -109,7 +109,8 @@ class Emulator {
   readonly #pending: Int32Array;
   /** Private duplicates of descriptors 0–2: what the guest does to its own does not redirect ours. */
   readonly #stdio: readonly [number, number, number];
-  #hooks: HookEngine | undefined;
+  #observers: Observers | undefined;
+  readonly #observerShare: ObserverShare | undefined;
   #functions: readonly FunctionHooks[] = [];
   #precise = false;
   readonly #frontend = new X86Frontend(cpuModel);
@@ -153,11 +154,17 @@ class Emulator {
       thread?.seen ?? 0,
     );
     this.#process.launcher = this.#programs;
-    this.#process.maker = new Processes(machine, this.#process, this.#threads, () => {
-      this.#jit.afterFork();
-      this.#hooks?.afterFork();
-      for (const functions of this.#functions) functions.afterFork();
+    this.#process.maker = new Processes(machine, this.#process, this.#threads, {
+      beforeThread: () => void this.#observers?.hooks?.share(),
+      before: () => this.#observers?.hooks?.beforeFork(),
+      inParent: () => this.#observers?.hooks?.notForked(),
+      inChild: () => {
+        this.#jit.afterFork();
+        this.#observers?.hooks?.afterFork();
+        for (const functions of this.#functions) functions.afterFork();
+      },
     });
+    this.#observerShare = thread?.share.observers;
     this.#cpu = new X86Cpu(machine.stateMemory.buffer);
     this.#cpu.onFloatControl = () => {
       this.#exactWanted = !this.#frontend.exactFloat;
@@ -244,6 +251,7 @@ class Emulator {
       mailbox: this.#mailbox.buffer,
       stdio: this.#stdio,
       engine: this.#workers.files,
+      observers: this.#observers?.share(),
     };
   }
 
@@ -351,7 +359,7 @@ class Emulator {
     this.#jit.reset();
     this.#programs.enter(task, this.#cpu);
     this.#beginFloat();
-    this.#hooks?.afterExec();
+    this.#observers?.hooks?.afterExec();
     for (const functions of this.#functions) functions.afterExec();
     return true;
   }
@@ -373,10 +381,16 @@ class Emulator {
   }
 
   #observe(): void {
-    const { hooks, functions } = startObservers(this.#machine, this.#process, this.#options, this.#stdio);
+    this.#observers = startObservers(
+      {
+        machine: this.#machine, process: this.#process, options: this.#options, stdio: this.#stdio,
+        leaving: () => this.#threads.mustLeave,
+      },
+      this.#observerShare,
+    );
+    const { hooks, functions } = this.#observers;
     this.#functions = functions;
     if (hooks === undefined) return;
-    this.#hooks = hooks;
     const { changeCell, seenCell } = hooks;
     const plain = this.#syscall;
     this.#syscall = () => {

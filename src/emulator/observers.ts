@@ -13,58 +13,86 @@ import { Backtracer } from '../debug/backtrace.ts';
 import { type ByteSource, bytesSource } from '../elf/source.ts';
 import type { Machine } from '../host/machine.ts';
 import { declaredSyscalls } from '../hooks/declared.ts';
-import { createHookEngine, type HookEngine } from '../hooks/engine.ts';
+import { attachHookEngine, createHookEngine, type HookEngine } from '../hooks/engine.ts';
 import { Explain } from '../hooks/explain.ts';
 import { FunctionHooks, type HookServer } from '../hooks/functions/interceptor.ts';
 import { loadModuleHooks } from '../hooks/functions/module.ts';
 import type { Services as HookServices } from '../hooks/functions/perform.ts';
 import { RemoteHooks } from '../hooks/functions/remote.ts';
 import { GuestScratch } from '../hooks/guest-scratch.ts';
+import type { ThreadOptions } from '../hooks/hook-options.ts';
+import type { HookShare } from '../hooks/hook-share.ts';
 import { Injector, parseInjection } from '../hooks/inject.ts';
 import type { Process } from '../kernel/process.ts';
 import { Audit } from '../trace/audit.ts';
 import { describeCall } from '../trace/describe.ts';
-import { createStrace } from '../trace/strace.ts';
+import { createStrace, type Strace } from '../trace/strace.ts';
 
 export interface Observers {
   /** Undefined without rules. */
   readonly hooks: HookEngine | undefined;
   /** Hooks of JavaScript: of the program that called `run`, of modules. */
   readonly functions: readonly FunctionHooks[];
+  /** What the observers of a further thread need; can be sent to it. */
+  share(): ObserverShare;
 }
 
-/** `stdio`: descriptors of our own behind 0, 1 and 2. @throws RuleFileError, LogFileError, InjectionError. */
-export function startObservers(
-  machine: Machine,
-  process: Process,
-  options: RunOptions,
-  stdio: readonly [number, number, number],
-): Observers {
+export interface ObserverShare {
+  readonly hooks: HookShare | undefined;
+  readonly explain: Int32Array<SharedArrayBuffer> | undefined;
+  /** Descriptors of the logs. */
+  readonly strace: number | undefined;
+  readonly audit: number | undefined;
+}
+
+/** What observers work on. */
+export interface Observed {
+  readonly machine: Machine;
+  readonly process: Process;
+  readonly options: RunOptions;
+  /** Descriptors of our own behind 0, 1 and 2. */
+  readonly stdio: readonly [number, number, number];
+  /** The calling thread is to end, whatever it is doing. */
+  leaving(): boolean;
+}
+
+/** `share`: of another thread's observers. @throws RuleFileError, LogFileError, InjectionError. */
+export function startObservers(observed: Observed, share?: ObserverShare): Observers {
+  const { machine, process, options, stdio } = observed;
   const { host } = machine;
-  const hooks = options.rules.length > 0 ? startHooks(machine, process, options, stdio) : undefined;
+  const hooks = options.rules.length > 0 ? startHooks(observed, share?.hooks) : undefined;
   const functions = startFunctions(machine, process, options, stdio);
   const hooked = (nr: number): boolean => hooks?.owns(nr) === true || functions.some((f) => f.owns(nr));
   const injections = options.inject.map(parseInjection);
   const injector = injections.length > 0 ? new Injector(host, injections, options.paths) : undefined;
   injector?.attach(process.interceptors);
-  if (options.audit !== undefined) new Audit({ host, file: options.audit, hooked }).attach(process.interceptors);
+  const audit = options.audit === undefined ? undefined : new Audit({ host, file: options.audit, hooked, openFd: share?.audit });
+  audit?.attach(process.interceptors);
+  let explain: Explain | undefined;
   if (options.explain && hooks !== undefined) {
-    const explain = new Explain(host, stdio[2], hooks, declaredSyscalls);
-    explain.attach(process.interceptors);
-    hooks.forked.add(() => explain.forget());
+    const watched = new Explain(host, stdio[2], hooks, declaredSyscalls, share?.explain);
+    explain = watched;
+    watched.attach(process.interceptors);
+    hooks.forked.add(() => watched.forget());
     process.beforeEnd.add((how) => {
-      if (how === 'exit') explain.report();
+      if (how === 'exit') watched.report();
     });
   }
+  let strace: Strace | undefined;
   if (options.strace) {
     const tampered = (): string | undefined => {
       const { last } = injector ?? {};
       if (injector !== undefined) injector.last = undefined;
       return last;
     };
-    createStrace({ host, logFile: options.logFile, errorFd: stdio[2], hooked, tampered }).attach(process.interceptors);
+    strace = createStrace({ host, logFile: options.logFile, errorFd: stdio[2], hooked, tampered, openFd: share?.strace });
+    strace.attach(process.interceptors);
   }
-  return { hooks, functions };
+  return {
+    hooks,
+    functions,
+    share: () => ({ hooks: hooks?.share(), explain: explain?.counts, strace: strace?.fd, audit: audit?.fd }),
+  };
 }
 
 /** Stack traces by name, for whoever asks first. */
@@ -95,27 +123,24 @@ function startFunctions(
   });
 }
 
-function startHooks(
-  machine: Machine,
-  process: Process,
-  options: RunOptions,
-  stdio: readonly [number, number, number],
-): HookEngine {
+function startHooks({ machine, process, options, stdio, leaving }: Observed, share?: HookShare): HookEngine {
   const { host, space } = machine;
-  const hooks = createHookEngine({
-    directories: options.rules,
+  const own: ThreadOptions = {
     host,
-    quiet: options.quiet,
-    strict: options.rulesStrict,
     syscalls: declaredSyscalls,
     mapGuest: (bytes) => space.mmap(0, bytes, 3, 0x22),
     unmapGuest: (addr, bytes) => void space.munmap(addr, bytes),
     constants: { linux: linuxConstants, errno: () => errno },
-    env: environmentOf(options.envp),
-    stdio,
+    leaving,
     describe: describeCall,
     backtrace: backtracer(machine),
-  });
+  };
+  const hooks =
+    share !== undefined
+      ? attachHookEngine(share, own)
+      : createHookEngine({
+          ...own, stdio, directories: options.rules, quiet: options.quiet, strict: options.rulesStrict, env: environmentOf(options.envp),
+        });
   hooks.attach(process.interceptors);
   process.beforeEnd.add(() => hooks.close());
   return hooks;

@@ -37,39 +37,57 @@ const PASSED_ON =
 const CLONE_ARGS = 88;
 const PIDFD_NONE = -1;
 
+/** What else is to be done where a process or thread is made. */
+export interface AroundFork {
+  beforeThread(): void;
+  /** Before, if there are several threads. */
+  before(): void;
+  /** In a child before guest code runs in it. */
+  inChild(): void;
+  /** After `before`, in whatever process this is then. */
+  inParent(): void;
+}
+
 export class Processes implements ProcessMaker {
   readonly #machine: Machine;
   readonly #process: Process;
-  readonly #inChild: () => void;
+  readonly #around: AroundFork;
   readonly #threads: Threads;
   readonly #forker: Forker;
   /** The channel to a parent that waits for this process to let go of its memory. */
   #bargain: VforkChannel | undefined;
 
-  /** `inChild`: what else a child must do before guest code runs in it. */
-  constructor(machine: Machine, process: Process, threads: Threads, inChild: () => void) {
+  constructor(machine: Machine, process: Process, threads: Threads, around: AroundFork) {
     this.#machine = machine;
     this.#process = process;
-    this.#inChild = inChild;
+    this.#around = around;
     this.#threads = threads;
     this.#forker = new Forker(machine.host, process.procFd);
     process.beforeEnd.add(() => this.#letGo());
   }
 
   clone(task: Task, request: CloneRequest): number {
-    if (has(request.flags, c.CLONE_THREAD)) return this.#threads.create(task, request);
+    if (has(request.flags, c.CLONE_THREAD)) {
+      this.#around.beforeThread();
+      return this.#threads.create(task, request);
+    }
     const { block } = task.process;
     if (!block.several) return this.#makeProcess(task, request);
     // The child is made of this moment: nobody else may be changing anything, and nobody may hold a lock that it inherits.
     const { host, log } = this.#machine;
-    return log.change(() => {
-      stopWorld(host);
-      try {
-        return this.#makeProcess(task, request);
-      } finally {
-        startWorld(host);
-      }
-    });
+    this.#around.before();
+    try {
+      return log.change(() => {
+        stopWorld(host);
+        try {
+          return this.#makeProcess(task, request);
+        } finally {
+          startWorld(host);
+        }
+      });
+    } finally {
+      this.#around.inParent();
+    }
   }
 
   #makeProcess(task: Task, request: CloneRequest): number {
@@ -155,7 +173,7 @@ export class Processes implements ProcessMaker {
     if (!has(flags, c.CLONE_VM)) this.#machine.space.afterFork();
     if (stack !== 0) task.cpu.sp = stack;
     if (has(flags, c.CLONE_SETTLS)) task.cpu.tls = tls;
-    this.#inChild();
+    this.#around.inChild();
   }
 
   /** The memory shared by vfork's bargain is about to go. */

@@ -17,7 +17,7 @@ import { GuestFault, type GuestMemory, type SyscallFrame } from '../kernel/ports
 import type { Task } from '../kernel/task.ts';
 import type { CommonOptions, HookEngineOptions, ThreadOptions } from './hook-options.ts';
 import { HookRunner } from './hook-runner.ts';
-import { sharedWords, word } from './hook-lock.ts';
+import { sharedWords } from './hook-lock.ts';
 import { type HookShare, Sharing } from './hook-share.ts';
 import type { LuaState } from './lua-exports.ts';
 import type { LuaFailure } from './lua-vm.ts';
@@ -80,8 +80,7 @@ export class HookEngine implements Interceptor {
     this.#rules = rules;
     this.#scripts = rules.set.byNumber;
     this.#sharing = new Sharing(options.host, words, rules, share?.published);
-    const thread = Atomics.add(words, word.next, 1) + 1;
-    this.#runner = new HookRunner(options, rules, this.#sharing, thread, share?.lua);
+    this.#runner = new HookRunner(options, rules, this.#sharing, options.host.slotNumber + 1, share?.lua);
     if ('words' in from) {
       this.#runner.counting = from.counting;
       // Takes over what is known of the rules.
@@ -220,9 +219,10 @@ export class HookEngine implements Interceptor {
   /** After execve: the Lua state is fresh, and so is the guest's memory; other threads there are none. */
   afterExec(): void {
     this.#sharing.enter();
-    this.#sharing.end();
-    this.#runner.scratch.forget();
+    // First: a thread that is on its way out must not find what it used.
     this.#runner.discard();
+    this.#runner.scratch.forget();
+    this.#sharing.end();
   }
 
   /** Before the process ends: what scripts wrote with `io` reaches its files. */

@@ -10,15 +10,20 @@ import type { SyscallNames } from './api.ts';
 import type { HookEngine } from './engine.ts';
 import { relatives } from './relatives.ts';
 
+const NUMBERS = 1024;
+
 export class Explain implements Interceptor {
   readonly name = 'explain';
   readonly #host: Host;
   readonly #fd: number;
   readonly #hooks: HookEngine;
   readonly #syscalls: SyscallNames;
-  readonly #counts = new Map<number, number>();
+  /** Calls by number, of all threads; unknown numbers share the last place. */
+  readonly counts: Int32Array<SharedArrayBuffer>;
 
-  constructor(host: Host, fd: number, hooks: HookEngine, syscalls: SyscallNames) {
+  /** `counts`: of another thread's. */
+  constructor(host: Host, fd: number, hooks: HookEngine, syscalls: SyscallNames, counts?: Int32Array<SharedArrayBuffer>) {
+    this.counts = counts ?? new Int32Array(new SharedArrayBuffer(4 * (NUMBERS + 1)));
     this.#host = host;
     this.#fd = fd;
     this.#hooks = hooks;
@@ -31,13 +36,13 @@ export class Explain implements Interceptor {
   }
 
   intercept(_task: Task, frame: SyscallFrame, next: Next): bigint {
-    this.#counts.set(frame.nr, (this.#counts.get(frame.nr) ?? 0) + 1);
+    Atomics.add(this.counts, frame.nr >= 0 && frame.nr < NUMBERS ? frame.nr : NUMBERS, 1);
     return next(frame);
   }
 
   /** In a forked child: what came before is its parent's to tell. */
   forget(): void {
-    this.#counts.clear();
+    this.counts.fill(0);
   }
 
   report(): void {
@@ -61,10 +66,10 @@ export class Explain implements Interceptor {
   /** Calls the guest did make that may have been meant. */
   #near(name: string): string {
     const nr = this.#syscalls.number(name);
-    const made = nr === undefined ? 0 : (this.#counts.get(nr) ?? 0);
+    const made = nr === undefined ? 0 : (this.counts[nr] ?? 0);
     if (made > 0) return `, though the guest called ${name} ${times(made)}: no call met the conditions in rules.toml`;
     const close = relatives(name).flatMap((other) => {
-      const count = this.#counts.get(this.#syscalls.number(other) ?? -1) ?? 0;
+      const count = this.counts[this.#syscalls.number(other) ?? -1] ?? 0;
       return count > 0 ? [`${other} ${times(count)}`] : [];
     });
     return close.length === 0 ? '' : `; the guest called ${close.join(', ')}`;

@@ -39,6 +39,8 @@ export const common = {
   state: 264,
   /** Top of a C stack for whoever holds the lock and has no stack of its own yet. */
   boot: 268,
+  /** Array of what each thread was given, by its number; 0: nothing yet. */
+  rooms: 292,
   /** Registry references (script-host.ts). */
   metatable: 272,
   collect: 276,

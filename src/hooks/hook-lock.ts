@@ -21,11 +21,9 @@ export const word = {
   /** Rises when the published state (hook-share.ts) changes. */
   generation: 33,
   /** Bytes of it. */
-  length: 36,
+  length: 35,
   /** Which Lua state there is: odd while there is one, the even number in between when there is none. */
   epoch: 34,
-  /** The number the next thread gets. */
-  next: 35,
 } as const;
 const WORDS = 64;
 

@@ -28,6 +28,8 @@ export interface ThreadOptions {
   readonly unmapGuest: UnmapGuest;
   /** Tables of constants by global name (`linux`, `errno`); each is asked for when a script first names it. */
   readonly constants?: ConstantTables;
+  /** This thread is to end, whatever it was doing: another one's execve. */
+  readonly leaving?: () => boolean;
   /** A call as error messages show it, decoded. */
   readonly describe?: (memory: GuestMemory, frame: SyscallFrame) => string;
   readonly backtrace?: (task: Task, max: number) => readonly StackFrame[];

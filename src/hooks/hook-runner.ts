@@ -9,7 +9,7 @@
 
 import { errno } from '../abi/errno.ts';
 import type { Next } from '../kernel/interceptor.ts';
-import { SyscallFrame } from '../kernel/ports.ts';
+import { SyscallFrame, Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { type ApiContext, hookFunctions } from './api.ts';
 import { block, WRONG_RESULT } from './glue.ts';
@@ -383,7 +383,10 @@ export class HookRunner {
     const kept = this.runtime.indivisible || this.#finalizers > 0;
     if (sharing.lock.held && !kept) sharing.leave();
     try {
-      return next(frame);
+      const result = next(frame);
+      // A script may go on calling for ever: it is to be left, and the guest code below it comes to its end.
+      if (sharing.on && this.#options.leaving?.() === true) throw new Unwind('translation');
+      return result;
     } finally {
       // Other threads may have come during the call.
       if (sharing.on && !sharing.lock.held) sharing.enter();

@@ -82,9 +82,11 @@ export class LuaRuntime {
     this.indivisible = true;
     try {
       if (epoch % 2 === 1) {
-        vm.join();
+        vm.join(this.#thread);
         this.#host = host;
         this.#epoch = epoch;
+        // What a thread of this number that ended had.
+        host.dropThreads(true);
         // Another thread may be in the middle of something on the state's main thread.
         vm.L = host.newThread(OWN_LEVEL);
       } else {
@@ -139,7 +141,7 @@ export class LuaRuntime {
     if (!this.current) return;
     this.indivisible = true;
     (this.#host as ScriptHost).dropThreads(true);
-    this.#vm?.leave();
+    this.#vm?.leave(this.#thread);
     this.#host = undefined;
     this.#epoch = -1;
     this.indivisible = false;

@@ -34,6 +34,10 @@ const SEPARATOR = '\nstack traceback:\n';
 const STACK = 512 << 10;
 const BOOT_STACK = 64 << 10;
 const TRANSFER = 4096;
+/** What a thread has to itself: call block and transfer buffer, then the stack. */
+const ROOM = block.bytes + TRANSFER + STACK;
+/** Numbers of threads there can be. */
+const THREADS = 4096 + 1;
 
 export class LuaVm {
   readonly memory: WebAssembly.Memory;
@@ -55,10 +59,12 @@ export class LuaVm {
   /** Words of `common`. */
   readonly #common: Int32Array;
   #bytes: Buffer;
-  /** The C stack, if not the interpreter's own. */
-  #stack: Pointer = 0;
+  /** The transfer buffer, and the one it is when nothing large is to be transferred. */
   #transfer: Pointer = 0;
+  #smallTransfer: Pointer = 0;
   #transferSize = TRANSFER;
+  /** Where a new instance's C stack begins: that of whoever begins the state. */
+  readonly #bottom: Pointer;
 
   /**
    * `begin` or `join` makes it usable.
@@ -75,6 +81,7 @@ export class LuaVm {
     this.#instance = instantiateLua(this.#modules, this.memory, this.#table, options);
     this.#common = new Int32Array(this.memory.buffer, 0, STATIC_BASE >> 2);
     this.#bytes = Buffer.from(this.memory.buffer);
+    this.#bottom = this.x.stackSave();
   }
 
   get share(): LuaShare {
@@ -105,38 +112,51 @@ export class LuaVm {
     this.#common.fill(0);
     this.setCommon(common.size, bytes.length);
     for (const { at, bytes: data } of this.#modules.lua.data) bytes.set(data, at);
-    this.#bottom ??= x.stackSave();
-    this.#useStack(0, this.#bottom);
+    this.stackTop = this.#bottom;
+    x.stackRestore(this.stackTop);
     x.__wasm_call_ctors();
     x.emscripten_stack_init();
     this.setCommon(common.limit, Math.min(this.#options.memoryLimit, 0x7fff_ffff));
-    const boot = this.#room(BOOT_STACK);
     const L = x.lua_newstate(this.slot('alloc'), 0);
     if (L === 0) throw new RangeError('the Lua interpreter could not be started: out of memory');
-    this.setCommon(common.boot, boot + BOOT_STACK);
+    this.setCommon(common.boot, this.#allocate(BOOT_STACK) + BOOT_STACK);
+    const rooms = this.#allocate(4 * THREADS);
+    this.setCommon(common.rooms, rooms);
+    this.bytes.fill(0, rooms, rooms + 4 * THREADS);
     this.setCommon(common.state, L);
     x.luaL_openlibs(L);
-    this.#settle(L);
+    this.#settle(L, this.#allocate(block.bytes + TRANSFER));
   }
-  /** Where a new instance's C stack begins: that of whoever begins the state. */
-  #bottom: Pointer | undefined;
 
-  /** Use the state that another thread began. @throws RangeError when there is no memory for it. */
-  join(): void {
-    this.#bottom ??= this.x.stackSave();
+  /**
+   * Use the state that another thread began. A thread that ended without `leave` is succeeded by the next of its number.
+   * @throws RangeError when there is no memory for it.
+   */
+  join(thread: number): void {
+    const { x } = this;
     this.refresh();
-    this.x.stackRestore(this.common(common.boot));
-    const stack = this.#room(STACK);
-    this.#useStack(stack, stack + STACK);
-    this.#settle(this.common(common.state));
+    x.stackRestore(this.common(common.boot));
+    const at = this.common(common.rooms) + 4 * thread;
+    let room = this.bytes.readUInt32LE(at);
+    if (room === 0) {
+      room = this.#allocate(ROOM);
+      this.bytes.writeUInt32LE(room, at);
+    }
+    this.stackTop = (room + ROOM) & ~15;
+    x.stackRestore(this.stackTop);
+    this.#settle(this.common(common.state), room);
   }
 
   /** Give back what `join` took. */
-  leave(): void {
-    const { x } = this;
+  leave(thread: number): void {
+    const { x, bytes } = this;
     x.stackRestore(this.common(common.boot));
-    for (const at of [this.#stack, this.blockAt, this.#transfer, ...this.#names.values()]) x.free(at);
+    this.#dropTransfer();
+    for (const at of this.#names.values()) x.free(at);
     this.#names.clear();
+    const at = this.common(common.rooms) + 4 * thread;
+    x.free(bytes.readUInt32LE(at));
+    bytes.writeUInt32LE(0, at);
   }
 
   /** Another thread may have made the memory grow: see it as it is now. */
@@ -144,25 +164,20 @@ export class LuaVm {
     if (this.common(common.size) > this.#bytes.length) this.memory.grow(0);
   }
 
-  #useStack(stack: Pointer, top: Pointer): void {
-    this.#stack = stack;
-    this.stackTop = top;
-    this.x.stackRestore(top);
-  }
-
-  #settle(L: LuaState): void {
+  #settle(L: LuaState, room: Pointer): void {
     this.L = L;
     this.#names.clear();
-    this.#transfer = this.#room(TRANSFER);
+    this.blockAt = room;
+    this.#smallTransfer = room + block.bytes;
+    this.#transfer = this.#smallTransfer;
     this.#transferSize = TRANSFER;
-    this.blockAt = this.#room(block.bytes);
     this.#instance.block.value = this.blockAt;
     const { buffer } = this.memory;
     this.words = new Int32Array(buffer, this.blockAt, block.bytes >> 2);
     this.longs = new BigInt64Array(buffer, this.blockAt, block.bytes >> 3);
   }
 
-  #room(bytes: number): Pointer {
+  #allocate(bytes: number): Pointer {
     const at = this.x.malloc(bytes);
     if (at === 0) throw new RangeError('out of memory in the Lua interpreter');
     return at;
@@ -231,9 +246,8 @@ export class LuaVm {
   /** Copy to the transfer buffer (valid until the next such call), NUL appended. */
   transfer(bytes: Uint8Array): Pointer {
     if (bytes.length + 1 > this.#transferSize) {
-      const at = this.x.realloc(this.#transfer, bytes.length + 1);
-      if (at === 0) throw new RangeError('out of memory in the Lua interpreter');
-      this.#transfer = at;
+      this.#dropTransfer();
+      this.#transfer = this.#allocate(bytes.length + 1);
       this.#transferSize = bytes.length + 1;
     }
     this.bytes.set(bytes, this.#transfer);
@@ -243,10 +257,13 @@ export class LuaVm {
 
   /** Give a large transfer buffer back. */
   trim(): void {
-    if (this.#transferSize <= 65536) return;
-    this.x.free(this.#transfer);
-    this.#transferSize = 4096;
-    this.#transfer = this.x.malloc(this.#transferSize);
+    if (this.#transferSize > 65536) this.#dropTransfer();
+  }
+
+  #dropTransfer(): void {
+    if (this.#transfer !== this.#smallTransfer) this.x.free(this.#transfer);
+    this.#transfer = this.#smallTransfer;
+    this.#transferSize = TRANSFER;
   }
 
   pushBytes(L: LuaState, bytes: Uint8Array): void {

@@ -17,19 +17,21 @@ export interface AuditOptions {
   /** `%d` becomes the process id. */
   readonly file: string;
   readonly hooked: (nr: number) => boolean;
+  /** Of a further thread: the descriptor that the first one's log has. */
+  readonly openFd?: number | undefined;
 }
 
 export class Audit implements Interceptor {
   readonly name = 'audit';
   readonly #host: Host;
-  readonly #fd: number;
+  readonly fd: number;
   readonly #hooked: (nr: number) => boolean;
 
   /** @throws LogFileError. */
   constructor(options: AuditOptions) {
     this.#host = options.host;
     this.#hooked = options.hooked;
-    this.#fd = openLog(options.host, options.file, '--audit');
+    this.fd = options.openFd ?? openLog(options.host, options.file, '--audit');
   }
 
   attach(interceptors: InterceptorSet): void {
@@ -62,7 +64,7 @@ export class Audit implements Interceptor {
         ...(result === undefined ? {} : { us: Math.round((performance.now() - started) * 1000) }),
         ...(this.#hooked(frame.nr) ? { hooked: true } : {}),
       };
-      this.#host.writeAll(this.#fd, Buffer.from(`${JSON.stringify(record)}\n`));
+      this.#host.writeAll(this.fd, Buffer.from(`${JSON.stringify(record)}\n`));
     };
     if (entry.name === 'exit' || entry.name === 'exit_group') {
       if (!this.#hooked(frame.nr)) write(undefined);

@@ -27,6 +27,8 @@ export interface StraceOptions {
   readonly logFile?: string | undefined;
   /** Host descriptor for the log where there is no file. Default 2. */
   readonly errorFd?: number;
+  /** Of a further thread: the descriptor that the first one's log has. */
+  readonly openFd?: number | undefined;
   /** Whether a hook owns a number. Default: any other interceptor that wants to see it. */
   readonly hooked?: (nr: number) => boolean;
   /** How the call just made was tampered with. */
@@ -51,7 +53,7 @@ export function createStrace(options: StraceOptions): Strace {
 export class Strace implements Interceptor {
   readonly name = 'strace';
   readonly #host: Host;
-  readonly #fd: number;
+  readonly fd: number;
   #hooked: (nr: number) => boolean;
   readonly #tampered: () => string | undefined;
   /** The first task seen; lines of others say whose they are, and all do once there is a second. */
@@ -60,7 +62,9 @@ export class Strace implements Interceptor {
 
   constructor(options: StraceOptions) {
     this.#host = options.host;
-    this.#fd = options.logFile === undefined ? (options.errorFd ?? 2) : openLog(options.host, options.logFile);
+    const { openFd, errorFd = 2, logFile } = options;
+    this.fd = openFd ?? (logFile === undefined ? errorFd : openLog(options.host, logFile));
+    this.#several = openFd !== undefined;
     this.#hooked = options.hooked ?? ((): boolean => false);
     this.#tampered = options.tampered ?? ((): undefined => undefined);
     this.#hookedGiven = options.hooked !== undefined;
@@ -129,7 +133,7 @@ export class Strace implements Interceptor {
   #write(task: Task, text: string): void {
     if (this.#firstTid < 0) this.#firstTid = task.tid;
     const prefix = this.#several || task.tid !== this.#firstTid ? `[pid ${String(task.tid).padStart(5)}] ` : '';
-    this.#host.writeAll(this.#fd, Buffer.from(prefix + text, 'utf8'));
+    this.#host.writeAll(this.fd, Buffer.from(prefix + text, 'utf8'));
   }
 }
 
