@@ -9,7 +9,8 @@ import { setV8Flag } from './host/ffi.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
 import { PackDirectory } from './host/pack-files.ts';
 import { attachMachine, createMachine, type Machine, type MachineShare } from './host/machine.ts';
-import { type Observers, type ObserverShare, startObservers } from './emulator/observers.ts';
+import { type Observers, type ObserverShare, startObservers, symbols } from './emulator/observers.ts';
+import { Profile } from './emulator/profile.ts';
 import { wantsFloatFlags } from './emulator/float-flags.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
@@ -266,9 +267,24 @@ class Emulator {
     this.#programs.enter(this.#task, this.#cpu);
     this.#beginFloat();
     this.#observe();
+    this.#startProfile();
     this.#process.signals.start(this.#task, ignoredSignals, blockedSignals);
     this.#runGuest();
     return this.serve();
+  }
+
+  #startProfile(): void {
+    const { profile, dumpRegions } = this.#options;
+    if (!profile && dumpRegions.length === 0) return;
+    const { pid } = this.#process;
+    const running = profile ? new Profile(this.#machine, STATE.rip, this.#jit, symbols(this.#machine)) : undefined;
+    let told = false;
+    this.#process.beforeEnd.add((how) => {
+      if (told || how !== 'exit' || this.#process.pid !== pid) return;
+      told = true;
+      const text = `${dumpRegions.map((pc) => this.#jit.describe(pc)).join('\n')}${running?.report() ?? ''}`;
+      this.#machine.host.writeAll(this.#stdio[2], Buffer.from(text));
+    });
   }
 
   /** Until the guest thread has ended. */

@@ -28,6 +28,10 @@ export interface RunOptions {
   readonly audit: string | undefined;
   /** --explain: at the end, what the rules did. */
   readonly explain: boolean;
+  /** --profile: at the end, where the time went. */
+  readonly profile: boolean;
+  /** --dump-region: guest pcs whose translations to print at the end. */
+  readonly dumpRegions: readonly number[];
   /** -L: tried before the file system itself for absolute paths. */
   readonly sysroot: string | undefined;
   /** -s: bytes of stack; undefined: RLIMIT_STACK's. */
@@ -70,6 +74,8 @@ interface Draft {
   paths: string[];
   audit: string | undefined;
   explain: boolean;
+  profile: boolean;
+  dumpRegions: number[];
   sysroot: string | undefined;
   stackSize: number | undefined;
   strace: boolean;
@@ -125,6 +131,23 @@ const options: readonly Option[] = [
     help: 'at the end, tell what each script did, which never ran, and what came close',
     apply(draft) {
       draft.explain = true;
+    },
+  },
+  {
+    names: ['profile'],
+    help: 'at the end, tell where the time went: translation, V8, system calls, functions of the program',
+    apply(draft) {
+      draft.profile = true;
+    },
+  },
+  {
+    names: ['dump-region'],
+    value: 'ADDRESS',
+    help: 'at the end, print how the code at this address is translated; may be given several times',
+    apply(draft, value, from) {
+      const address = Number(value);
+      if (!Number.isSafeInteger(address) || address < 0 || value === '') throw new UsageError(`${from} needs an address, such as 0x401000, not "${value}"`);
+      draft.dumpRegions.push(address);
     },
   },
   {
@@ -299,6 +322,8 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     paths: [],
     audit: undefined,
     explain: false,
+    profile: false,
+    dumpRegions: [],
     sysroot: undefined,
     stackSize: undefined,
     strace: false,
@@ -354,6 +379,8 @@ export function parseCommandLine({ args, env }: Invocation): Command {
       paths: draft.paths,
       audit: draft.audit,
       explain: draft.explain,
+      profile: draft.profile,
+      dumpRegions: draft.dumpRegions,
       sysroot: draft.sysroot,
       stackSize: draft.stackSize,
       strace: draft.strace,

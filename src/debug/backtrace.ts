@@ -69,6 +69,11 @@ export class Backtracer {
     return result;
   }
 
+  /** What is at `pc`, by name. */
+  name(pc: number): BacktraceFrame {
+    return this.#name(pc, pc, this.#place(pc));
+  }
+
   #stepByInformation(place: { module: Module; bias: number }, pc: number, registers: Registers) {
     const header = place.module.elf.segment(PT_GNU_EH_FRAME);
     if (header === undefined) return undefined;

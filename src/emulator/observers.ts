@@ -95,6 +95,11 @@ export function startObservers(observed: Observed, share?: ObserverShare): Obser
   };
 }
 
+/** Names of what is mapped. */
+export function symbols(machine: Machine): Backtracer {
+  return new Backtracer(machine.space, machine.guestMemory, fileSource);
+}
+
 /** Stack traces by name, for whoever asks first. */
 function backtracer(machine: Machine): HookServices['backtrace'] {
   let tracer: Backtracer | undefined;

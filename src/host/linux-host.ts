@@ -10,7 +10,7 @@ import { BLOCK_SIZE, ProcessBlock } from '../kernel/process-block.ts';
 import { addressOf, libcSyscall, nativeFunction, viewNative } from './ffi.ts';
 import { hostBuffer, SCRATCH_SIZE, ScratchStack } from './native-memory.ts';
 import { installStubs, PAGE_SIZE, placeCode, type Stubs } from './stubs.ts';
-import { NOT_ENTERED, x64Thunk } from './stubs-x64.ts';
+import { NOT_ENTERED, SAMPLES, x64Thunk } from './stubs-x64.ts';
 import { type HostArch, syscallNumbers } from './syscall-numbers.ts';
 import {
   SLOT_CALL, SLOT_COUNT, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_ID, SLOT_IN_KERNEL, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_STACK,
@@ -80,6 +80,7 @@ export class LinuxHost implements Host {
   readonly #enterInterruptible: () => void;
   readonly #exchange: () => void;
   readonly #startWatch: () => void;
+  readonly #startSample: () => void;
   /** Written to by threads of `watch`: never to be collected. */
   readonly #counters: Int32Array[] = [];
   #interruptible = false;
@@ -103,8 +104,8 @@ export class LinuxHost implements Host {
     this.slot.setInt32(SLOT_ID, slot + 1, true);
     this.slot.setBigUint64(SLOT_IN_KERNEL, BigInt(this.block.entryAddress(slot)), true);
 
-    const { syscall, exact, interruptible, watch, exchange } = share.stubs;
-    const thunks = [syscall, exact, interruptible, watch, exchange].map((stub) => x64Thunk(this.slotAddress, stub));
+    const { syscall, exact, interruptible, watch, exchange, sample } = share.stubs;
+    const thunks = [syscall, exact, interruptible, watch, exchange, sample].map((stub) => x64Thunk(this.slotAddress, stub));
     const step = 32;
     const code = new Uint8Array(thunks.length * step);
     thunks.forEach((thunk, i) => code.set(thunk, i * step));
@@ -114,6 +115,7 @@ export class LinuxHost implements Host {
     this.#enterInterruptible = nativeFunction(at + 2 * step);
     this.#startWatch = nativeFunction(at + 3 * step);
     this.#exchange = nativeFunction(at + 4 * step);
+    this.#startSample = nativeFunction(at + 5 * step);
     this.scratch = new ScratchStack(this.allocate(SCRATCH_SIZE));
   }
 
@@ -203,6 +205,23 @@ export class LinuxHost implements Host {
     this.#startWatch();
     const tid = Number(this.#i64[SLOT_RESULT / 8]);
     if (tid < 0) throw new Error(`the kernel gives no thread to watch descriptor ${fd}: error ${-tid}; check ulimit -u`);
+  }
+
+  sample(word: HostAddr, byte: HostAddr, nanoseconds: number): { readonly count: Int32Array; readonly samples: BigInt64Array } {
+    // Two pages of stack, one with the count, then the buffer.
+    const { address, bytes, view } = this.allocate(4 * PAGE_SIZE + 8 * SAMPLES);
+    const at = 3 * PAGE_SIZE;
+    view.setBigInt64(at + 8, BigInt(nanoseconds), true);
+    view.setBigInt64(at + 16, BigInt(byte), true);
+    this.#setExact(0, address + 2 * PAGE_SIZE, word, address + 2 * PAGE_SIZE, address + at);
+    this.#startSample();
+    const tid = Number(this.#i64[SLOT_RESULT / 8]);
+    if (tid < 0) throw new Error(`the kernel gives no thread for sampling: error ${-tid}; check ulimit -u`);
+    const { buffer, byteOffset } = bytes;
+    return {
+      count: new Int32Array(buffer, byteOffset + 2 * PAGE_SIZE, 1),
+      samples: new BigInt64Array(buffer, byteOffset + at + 32, SAMPLES),
+    };
   }
 
   sharedAddress(buffer: SharedArrayBuffer): HostAddr {

@@ -18,6 +18,8 @@
  *                           size. Result as f64: 0, or 1 if the memory cannot be written (`fault` leads there).
  * - `watch`                 slot in rdi: starts the raw thread of Host.watch. Arguments in the slot: top of its
  *                           stack, descriptor, address of the counter, buffer of 4096 bytes.
+ * - `sample`                likewise the raw thread of Host.sample. Arguments: top of its stack, address of an i64, address of
+ *                           the count, buffer: how long to sleep (timespec), address of a byte, 8 unused, the samples.
  * - `signal`                sigaction handler (SA_SIGINFO): siginfo into the slot's queue, flags up, all signals but
  *                           memory faults blocked until TypeScript has dealt with this one. On a thread that is not
  *                           the guest's it blocks all signals there for good and sends the signal on to the process.
@@ -38,11 +40,13 @@ import {
   SLOT_OLD_MASK, SLOT_PENDING, SLOT_QUEUE, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_TAIL,
 } from './thread-slot.ts';
 
-const NR = { futex: 202, read: 0, poll: 7, rt_sigprocmask: 14, rt_sigreturn: 15, getpid: 39, clone: 56, exit: 60, rt_sigqueueinfo: 129 };
+const NR = { futex: 202, nanosleep: 35, read: 0, poll: 7, rt_sigprocmask: 14, rt_sigreturn: 15, getpid: 39, clone: 56, exit: 60, rt_sigqueueinfo: 129 };
 /** CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM */
 const RAW_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 const UC_RIP = 168;
 const UC_SIGMASK = 296;
+/** Samples that `sample` keeps: the last ones. */
+export const SAMPLES = 1 << 18;
 /** Result of an interruptible call that did not reach the kernel (−ERESTARTSYS, which no call returns to a program). */
 export const NOT_ENTERED = -512;
 /** Every signal but SIGBUS (7) and SIGSEGV (11): those are how wasm code traps. */
@@ -135,22 +139,36 @@ export function x64Stubs(p: StubParameters): Assembler {
   a.bytes(0xf2, 0x0f, 0x11, 0x47, SLOT_RESULT_FLOAT, 0x5b, 0xc3); // movsd [rdi+result], xmm0; pop rbx; ret
   a.label('exchange_faulted').bytes(0xb8).u32(1).bytes(0xe9).relative('exchange_end'); // mov eax, 1
 
-  a.align(16, 0x90).label('watch');
-  a.bytes(0x53, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56); // push rbx, r12, r13, r14
-  a.bytes(0x48, 0x89, 0xfb); // mov rbx, rdi
-  // The new thread inherits the mask of this moment: everything blocked, so no signal ever reaches it.
-  a.bytes(0xbf).u32(2).bytes(0x48, 0x8d, 0xb3).u32(SLOT_FULL_MASK); // edi = SIG_SETMASK; rsi = &full
-  a.bytes(0x48, 0x8d, 0x93).u32(SLOT_OLD_MASK).bytes(0x41, 0xba).u32(8); // rdx = &old; r10d = 8
-  kernel(a, NR.rt_sigprocmask);
-  a.bytes(0x4c, 0x8b, 0x63, 0x10, 0x4c, 0x8b, 0x6b, 0x18, 0x4c, 0x8b, 0x73, 0x20); // r12 = fd, r13 = counter, r14 = buffer
-  a.bytes(0xbf).u32(RAW_THREAD_FLAGS).bytes(0x48, 0x8b, 0x73, 0x08); // edi = flags; rsi = stack
-  a.bytes(0x31, 0xd2, 0x45, 0x31, 0xd2, 0x45, 0x31, 0xc0); // edx = r10d = r8d = 0
-  kernel(a, NR.clone);
-  a.bytes(0x48, 0x85, 0xc0, 0x0f, 0x84).relative('watcher'); // test rax, rax; jz
-  a.bytes(0x48, 0x89, 0x43, SLOT_RESULT);
-  a.bytes(0xbf).u32(2).bytes(0x48, 0x8d, 0xb3).u32(SLOT_OLD_MASK).bytes(0x31, 0xd2, 0x41, 0xba).u32(8);
-  kernel(a, NR.rt_sigprocmask);
-  a.bytes(0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5b, 0xc3); // pop r14, r13, r12, rbx; ret
+  /** slot in rdi: starts the raw thread `body` with the three arguments behind its stack in r12, r13, r14. */
+  const starter = (label: string, body: string) => {
+    a.align(16, 0x90).label(label);
+    a.bytes(0x53, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56); // push rbx, r12, r13, r14
+    a.bytes(0x48, 0x89, 0xfb); // mov rbx, rdi
+    // The new thread inherits the mask of this moment: everything blocked, so no signal ever reaches it.
+    a.bytes(0xbf).u32(2).bytes(0x48, 0x8d, 0xb3).u32(SLOT_FULL_MASK); // edi = SIG_SETMASK; rsi = &full
+    a.bytes(0x48, 0x8d, 0x93).u32(SLOT_OLD_MASK).bytes(0x41, 0xba).u32(8); // rdx = &old; r10d = 8
+    kernel(a, NR.rt_sigprocmask);
+    a.bytes(0x4c, 0x8b, 0x63, 0x10, 0x4c, 0x8b, 0x6b, 0x18, 0x4c, 0x8b, 0x73, 0x20); // r12 = fd, r13 = counter, r14 = buffer
+    a.bytes(0xbf).u32(RAW_THREAD_FLAGS).bytes(0x48, 0x8b, 0x73, 0x08); // edi = flags; rsi = stack
+    a.bytes(0x31, 0xd2, 0x45, 0x31, 0xd2, 0x45, 0x31, 0xc0); // edx = r10d = r8d = 0
+    kernel(a, NR.clone);
+    a.bytes(0x48, 0x85, 0xc0, 0x0f, 0x84).relative(body); // test rax, rax; jz
+    a.bytes(0x48, 0x89, 0x43, SLOT_RESULT);
+    a.bytes(0xbf).u32(2).bytes(0x48, 0x8d, 0xb3).u32(SLOT_OLD_MASK).bytes(0x31, 0xd2, 0x41, 0xba).u32(8);
+    kernel(a, NR.rt_sigprocmask);
+    a.bytes(0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5b, 0xc3); // pop r14, r13, r12, rbx; ret
+  };
+  starter('watch', 'watcher');
+  starter('sample', 'sampler');
+
+  a.label('sampler');
+  a.bytes(0x4c, 0x89, 0xf7, 0x31, 0xf6); // rdi = r14; esi = 0
+  kernel(a, NR.nanosleep);
+  a.bytes(0x49, 0x8b, 0x04, 0x24, 0x49, 0x8b, 0x56, 0x10, 0x0f, 0xb6, 0x12); // rax = [r12]; rdx = [r14+16]; edx = byte [rdx]
+  a.bytes(0x48, 0xc1, 0xe2, 0x38, 0x48, 0x09, 0xd0); // shl rdx, 56; or rax, rdx
+  a.bytes(0x41, 0x8b, 0x4d, 0x00, 0x89, 0xca, 0x81, 0xe2).u32(SAMPLES - 1); // ecx = [r13]; edx = ecx & (samples - 1)
+  a.bytes(0x49, 0x89, 0x44, 0xd6, 0x20, 0xff, 0xc1, 0x41, 0x89, 0x4d, 0x00); // [r14+rdx*8+32] = rax; inc ecx; [r13] = ecx
+  a.bytes(0xe9).relative('sampler');
 
   a.label('watcher');
   a.bytes(0x44, 0x89, 0xe7, 0x4c, 0x89, 0xf6, 0xba).u32(4096); // edi = r12d; rsi = r14; edx = 4096

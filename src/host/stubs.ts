@@ -15,6 +15,7 @@ export interface Stubs {
   readonly interruptible: HostAddr;
   readonly exchange: HostAddr;
   readonly watch: HostAddr;
+  readonly sample: HostAddr;
   readonly signal: HostAddr;
   readonly fault: HostAddr;
   readonly mute: HostAddr;
@@ -62,6 +63,7 @@ export function installStubs(
     interruptible: base + code.labelOffset('syscall_interruptible'),
     exchange: base + code.labelOffset('exchange'),
     watch: base + code.labelOffset('watch'),
+    sample: base + code.labelOffset('sample'),
     signal: base + code.labelOffset('signal'),
     fault: base + code.labelOffset('fault'),
     mute: base + code.labelOffset('mute'),

@@ -10,6 +10,7 @@ import type { Frontend } from '../ir/frontend.ts';
 import { CodeWriter, W } from '../wasm/code-writer.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { type CodeFile, CodeStore, type PackFiles } from './code-store.ts';
+import { describeRegion } from './describe-region.ts';
 import { HelperCompiler } from './helpers.ts';
 import { instantiate } from './instantiate.ts';
 import * as layout from './layout.ts';
@@ -49,6 +50,8 @@ export interface JitHost {
   /** What translations depend on beside the code. */
   readonly model: string;
 }
+
+const PHASE = Object.fromEntries(layout.PHASES.map((name, k) => [name, k])) as Record<(typeof layout.PHASES)[number], number>;
 
 /** How far a region reaches: one run; or runs that were executed, as their counters tell. */
 const BASELINE: Extent = { limit: 40, run: 40 };
@@ -101,6 +104,8 @@ export class Jit {
   readonly #state: WebAssembly.Memory;
   readonly #table: WebAssembly.Table;
   readonly #words: Int32Array;
+  /** What is being done, for a profile. */
+  readonly #phase: Uint8Array;
   readonly #helpers: HelperCompiler;
   readonly #runtime: Runtime;
   readonly #slots = new Map<number, number>();
@@ -143,6 +148,7 @@ export class Jit {
     this.#guestPages = guestPages;
     this.#state = state;
     this.#words = new Int32Array(state.buffer);
+    this.#phase = new Uint8Array(state.buffer, layout.PHASE, 1);
     if (frontend.constants !== undefined) new Uint8Array(state.buffer).set(frontend.constants.bytes, frontend.constants.offset);
     const env: HelperEnv = {
       state: new DataView(state.buffer),
@@ -175,7 +181,9 @@ export class Jit {
       syscall: () => {
         const lo = words[at];
         const hi = words[at + 1];
+        this.#phase[0] = PHASE.syscall;
         host.syscall();
+        this.#phase[0] = PHASE.guest;
         return words[at] !== lo || words[at + 1] !== hi ? 1 : 0;
       },
       trap: (code) => host.trap(code),
@@ -185,6 +193,7 @@ export class Jit {
 
   /** Run the guest from state.pc until something throws. */
   run(): never {
+    this.#phase[0] = PHASE.guest;
     return this.#runtime.run();
   }
 
@@ -291,6 +300,15 @@ export class Jit {
     return first;
   }
 
+  /** Say that `phase` is being done. The guest is at it again after whatever comes out. */
+  #during<T>(phase: number, act: () => T): T {
+    const before = this.#phase[0] as number;
+    this.#phase[0] = phase;
+    const result = act();
+    this.#phase[0] = before;
+    return result;
+  }
+
   /** `miss`: the slot for state.pc, translated; −1 if state changed instead. */
   #resolve(): number {
     const pc = this.pc;
@@ -333,6 +351,9 @@ export class Jit {
 
   /** Take the region at `pc` from a pack, loading that of its file if it was not yet. */
   #fromStore(pc: number): boolean {
+    return this.#during(PHASE.packs, () => this.#takeFromStore(pc));
+  }
+  #takeFromStore(pc: number): boolean {
     const { packs, model, precise } = this.#host;
     if (packs === undefined) return false;
     if (this.#store === undefined || this.#storePrecise !== precise) {
@@ -443,7 +464,7 @@ export class Jit {
     const rounds = (this.#rounds.get(pc) ?? 0) + (entered ? 0 : layout.BASELINE_BUDGET);
     const executed = this.#executed(pc);
     const missing = size * ENTRIES_PER_INSTRUCTION - executed - rounds;
-    if (missing <= 0) return this.#translateOptimised(pc, extent, repeated);
+    if (missing <= 0) return this.#during(PHASE.optimised, () => this.#translateOptimised(pc, extent, repeated));
     if (!entered) this.#rounds.set(pc, rounds);
     else {
       const more = Math.max(missing, layout.BASELINE_ENTRIES);
@@ -493,6 +514,9 @@ export class Jit {
 
   /** The region at `pc`, and some that it is likely to go on to, in one module of objects that may be kept. */
   #translateBaseline(pc: number): boolean {
+    return this.#during(PHASE.baseline, () => this.#makeBaseline(pc));
+  }
+  #makeBaseline(pc: number): boolean {
     const { precise } = this.#host;
     const work = [pc];
     const built: BuiltRegion[] = [];
@@ -549,7 +573,7 @@ export class Jit {
     });
     const functions: Record<string, unknown> = {};
     for (const name of helpers) functions[name] = this.#helpers.get(this.#helperNamed(name));
-    instantiate(bytes, this.#linkedImports(0, 0, functions), false);
+    this.#during(PHASE['baseline V8'], () => instantiate(bytes, this.#linkedImports(0, 0, functions), false));
     objects.forEach((o, k) => {
       const codeOffset = codeOffsets[k] as number;
       this.#enter({
@@ -592,7 +616,8 @@ export class Jit {
     const body = m.func(frame, lowered.locals, lowered.body, { name: `r${this.#byId.length}`, slot });
     for (const entry of region.entries) m.func(frame, [], enterAt(entry, body), { slot: this.#slotOf(entry) });
     const { bytes, codeOffsets } = m.finish();
-    instantiate(bytes, { g: { m: this.#memory, s: this.#state, t: this.#table }, r: this.#fns, h: helpers }, true);
+    const g = { m: this.#memory, s: this.#state, t: this.#table };
+    this.#during(PHASE['optimised V8'], () => instantiate(bytes, { g, r: this.#fns, h: helpers }, true));
     const made = {
       pc,
       slot,
@@ -646,6 +671,23 @@ export class Jit {
   }
   #counterOf(pc: number): number {
     return this.#regions.get(pc)?.counter ?? this.#store?.counter(pc) ?? -1;
+  }
+
+  /** The tier of the code at `pc` now. */
+  tier(pc: number): 'baseline' | 'optimised' | undefined {
+    const region = this.#regions.get(pc);
+    if (region !== undefined) return region.optimised ? 'optimised' : 'baseline';
+    return this.#store?.find(pc) === undefined ? undefined : 'baseline';
+  }
+
+  /** How the code at `pc` is translated now, or would be: see describe-region.ts. */
+  describe(pc: number): string {
+    const region = this.#regions.get(pc) ?? this.#packRegion(pc);
+    const optimised = region?.optimised === true;
+    const options = { ...this.#options(optimised, optimised ? -1 : 0, this.#host.precise, false), relocatable: false };
+    const head = `region 0x${pc.toString(16)}: ${region === undefined ? 'not translated yet' : optimised ? 'optimised' : `baseline, entered ${this.#executed(pc)} times`}`;
+    const extent = region?.extent ?? BASELINE;
+    return `${head}\n${describeRegion(this.#ir, this.#frontend, this.#host.code, pc, extent, this.#lowering, options)}`;
   }
 
   #count(tier: 'baseline' | 'optimised', regions: number, instructions: number, bytes: number): void {

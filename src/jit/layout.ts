@@ -13,6 +13,9 @@ export const ENTRY = 0x1008;
 export const SITE = 0x1010;
 /** 32 bytes: operands of HelperEnv.compareExchange. */
 export const EXCHANGE = 0x1020;
+/** Byte: what the thread is doing, one of PHASES by position; for who samples it from outside. */
+export const PHASE = 0x1018;
+export const PHASES = ['guest', 'baseline', 'optimised', 'baseline V8', 'optimised V8', 'packs', 'syscall', 'intercepted'] as const;
 /** Guest calls that may nest as wasm calls before one unwinds to the dispatcher. */
 export const DEPTH_LIMIT = 1500;
 /** Direct-mapped cache from guest pc to table slot: entries of { pc i64, slot i32, unused i32 }. */

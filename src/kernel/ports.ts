@@ -49,6 +49,11 @@ export interface Host {
    * readable, element 0 of `counter` rises. Costs nothing per system call. Throws where there is no thread to be had.
    */
   watch(fd: number, counter: Int32Array<SharedArrayBuffer>): void;
+  /**
+   * From a helper thread of the kernel's, every so many nanoseconds: note the i64 at `word`, with the byte at `byte` in place
+   * of its highest. `count` rises with each; `samples` is a ring. Throws where there is no thread to be had.
+   */
+  sample(word: HostAddr, byte: HostAddr, nanoseconds: number): { readonly count: Int32Array; readonly samples: BigInt64Array };
   /** Host address of memory shared by the process's threads, for futex calls on its words. It does not move. */
   sharedAddress(buffer: SharedArrayBuffer): HostAddr;
 }
