@@ -81,6 +81,9 @@ export class Sharing {
       this.#rules.changed = false;
       this.#publication?.publish(this.#rules.state);
       this.lock.wake(word.generation, SLEEPERS);
+      // As if a file had changed and that had been taken account of: the others look before their next call, hooked or not.
+      Atomics.add(this.words, word.changed, 1);
+      this.words[word.taken] = (this.words[word.taken] as number) + 1;
     }
     this.lock.release();
   }
