@@ -16,7 +16,7 @@ const root = resolve(import.meta.dirname, '..');
 const lunagate = join(root, 'bin/lunagate');
 const work = join(root, '.build/bench/hooks');
 const quick = process.argv.includes('--quick');
-const rounds = quick ? 3 : 7;
+const rounds = quick ? 3 : 5;
 
 rmSync(work, { recursive: true, force: true });
 mkdirSync(work, { recursive: true });

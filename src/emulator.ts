@@ -112,6 +112,9 @@ class Emulator {
   readonly #stdio: readonly [number, number, number];
   #observers: Observers | undefined;
   readonly #observerShare: ObserverShare | undefined;
+  /** Differ when something in the rules directories has changed. Of the same kind with and without rules: so is the cost. */
+  #changes: Int32Array = new Int32Array(new SharedArrayBuffer(4));
+  #seenChanges: Int32Array = new Int32Array(1);
   #functions: readonly FunctionHooks[] = [];
   #precise = false;
   readonly #frontend = new X86Frontend(cpuModel);
@@ -407,15 +410,12 @@ class Emulator {
     const { hooks, functions } = this.#observers;
     this.#functions = functions;
     if (hooks === undefined) return;
-    const { changeCell, seenCell } = hooks;
-    const plain = this.#syscall;
-    this.#syscall = () => {
-      if (changeCell[0] !== seenCell[0]) hooks.poll();
-      plain.call(this);
-    };
+    this.#changes = hooks.changeCell;
+    this.#seenChanges = hooks.seenCell;
   }
 
   #syscall = (): void => {
+    if (this.#changes[0] !== this.#seenChanges[0]) this.#observers?.hooks?.poll();
     dispatch(this.#task);
     if (this.#process.block.several) this.#meet();
     if (this.#process.signals.wanted) this.#deliver();
