@@ -33,6 +33,7 @@ class Active implements Port<'async'> {
   over = false;
   /** The original call was made. */
   ran = false;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(send: (frame: Uint8Array) => void) {
     this.#send = send;
@@ -41,9 +42,16 @@ class Active implements Port<'async'> {
   ask<T>(question: number, ints: readonly bigint[], bytes: Uint8Array | undefined, decode: (answer: Frame) => T): Answer<'async', T> {
     if (this.over) return Promise.reject(new Error('the call is over: its hook has returned'));
     this.#send(encodeFrame(question, ints, bytes));
-    return new Promise<T>((resolve, reject) => {
+    const answer = new Promise<T>((resolve, reject) => {
       this.#questions.push({ decode, resolve: resolve as Question['resolve'], reject });
     });
+    this.#last = answer;
+    return answer;
+  }
+
+  /** All questions have been answered, also those that the hook did not wait for. */
+  async idle(): Promise<void> {
+    while (this.#questions.length > 0) await this.#last.catch(() => {});
   }
 
   answer(frame: Frame): void {
@@ -93,11 +101,6 @@ export class Connection {
       case kind.call:
         void this.#serve(frame);
         return;
-      case kind.gone: {
-        const call = this.#active.pop();
-        if (call !== undefined) call.over = true;
-        return;
-      }
       default:
         this.#active.at(-1)?.answer(frame);
     }
@@ -133,6 +136,7 @@ export class Connection {
       this.#service.failed(call, error, description, active.ran);
       last = encodeFrame(kind.failed);
     }
+    await active.idle();
     if (active.over) return;
     active.over = true;
     const at = this.#active.lastIndexOf(active);

@@ -6,8 +6,8 @@
  *
  * The engine speaks first: `hello`, answered by `configuration`. Then, for each hooked call: `call`; the program asks
  * (any of `ask`, as often as it likes, each answered by `answer` or `refused`, in order); `result`, `untouched` or
- * `failed` ends it. A call that did not come back (execve, sigreturn) is ended by the engine with `gone`. A guest
- * thread may make a hooked call while an original call of an earlier one is still on its way: calls nest.
+ * `failed` ends it. A call that did not come back (execve, sigreturn) is ended by the engine, which closes the stream. A
+ * guest thread may make a hooked call while an original call of an earlier one is still on its way: calls nest.
  */
 
 /** Says that hooks are served over the channel that node calls NODE_CHANNEL_FD; the launcher hides it from node. */
@@ -24,7 +24,6 @@ export const kind = {
   answer: 3,
   /** An error number, and what was wrong. */
   refused: 4,
-  gone: 5,
   // program → engine
   /** numbers of the hooked calls; bytes: JSON of `Configuration` */
   configuration: 10,

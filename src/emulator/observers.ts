@@ -61,7 +61,7 @@ export function startObservers(observed: Observed, share?: ObserverShare): Obser
   const { machine, process, options, stdio } = observed;
   const { host } = machine;
   const hooks = options.rules.length > 0 ? startHooks(observed, share?.hooks) : undefined;
-  const functions = startFunctions(machine, process, options, stdio);
+  const functions = startFunctions(observed);
   const hooked = (nr: number): boolean => hooks?.owns(nr) === true || functions.some((f) => f.owns(nr));
   const injections = options.inject.map(parseInjection);
   const injector = injections.length > 0 ? new Injector(host, injections, options.paths) : undefined;
@@ -107,14 +107,12 @@ function backtracer(machine: Machine): HookServices['backtrace'] {
 }
 
 /** The program's own hooks see a call before those of modules do. */
-function startFunctions(
-  machine: Machine, process: Process, options: RunOptions, stdio: readonly [number, number, number],
-): FunctionHooks[] {
+function startFunctions({ machine, process, options, stdio, leaving }: Observed): FunctionHooks[] {
   const { host, space } = machine;
   const servers: HookServer[] = [];
   const control = Number(env[CHANNEL_VARIABLE] ?? -1);
   const complain = (message: string): void => host.writeAll(stdio[2], Buffer.from(`lunagate: ${message}\n`));
-  if (control >= 0) servers.push(new RemoteHooks(host, control, process.pid, complain));
+  if (control >= 0) servers.push(new RemoteHooks(host, control, process.pid, complain, leaving));
   for (const file of options.hooks) servers.push(loadModuleHooks(host, file, stdio));
   return servers.map((server) => {
     const functions = new FunctionHooks(host, server, {

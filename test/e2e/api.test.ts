@@ -302,6 +302,41 @@ describe('hooks and processes', { concurrency: 2, timeout: 120_000 }, () => {
     assert.equal(r.stdout, '8000\n', r.stderr);
     assert.deepEqual([...callers.values()], [20, 20, 20, 20]);
   });
+  test('a thread whose hook never answers does not hold up execve', async () => {
+    let arrived = (): void => {};
+    const waiting = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    const running = run(guest(['exec-from-thread'], {
+      hooks: {
+        getppid: () => {
+          arrived();
+          return new Promise(() => {});
+        },
+      },
+    }));
+    await waiting;
+    assert.equal((await running.output('\n')).stdout, 'another program\n');
+  });
+  test('questions that nobody waits for do not meet the next call', async () => {
+    const results: number[] = [];
+    const r = await output(shell('echo a; echo b; exec /bin/echo c', {
+      hooks: {
+        write(call) {
+          void call.memory.readU8(call.args.buf);
+          void call.original().then((n) => results.push(n));
+          void call.memory.readU8(call.args.buf);
+        },
+        execve(call) {
+          void call.original();
+          void call.program();
+          void call.program();
+        },
+      },
+    }));
+    assert.equal(r.stdout, 'a\nb\nc\n', r.stderr);
+    assert.deepEqual(results, [2, 2, 2]);
+  });
   test('a signal breaks a call that a hook has made', async () => {
     const running = run(guest(['signal'], {
       hooks: {

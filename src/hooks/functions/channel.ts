@@ -86,8 +86,8 @@ export class Channel {
     return true;
   }
 
-  /** The next frame; undefined when the other side is gone, or out of its mind. */
-  receive(): Frame | undefined {
+  /** The next frame; `interrupted` is called when a signal came meanwhile, and may throw. Undefined when the other side is gone, or out of its mind. */
+  receive(interrupted?: () => void): Frame | undefined {
     for (;;) {
       try {
         const frame = this.#reader.next();
@@ -96,8 +96,9 @@ export class Channel {
         return undefined;
       }
       const n = this.#host.syscall(this.#host.nr['recvfrom'] as number, this.#fd, this.#buffer.address, BUFFER, 0, 0, 0);
-      if (n === EINTR) continue;
-      if (n <= 0) return undefined;
+      if (n === EINTR) interrupted?.();
+      else if (n <= 0) return undefined;
+      if (n <= 0) continue;
       this.#reader.push(this.#buffer.bytes.slice(0, n));
     }
   }

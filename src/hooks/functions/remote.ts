@@ -4,7 +4,7 @@
  */
 
 import { type Configuration, kind } from '../../api/protocol.ts';
-import type { Host, HostBuffer } from '../../kernel/ports.ts';
+import { type Host, type HostBuffer, Unwind } from '../../kernel/ports.ts';
 import { Channel } from './channel.ts';
 import type { HookServer, Outcome } from './interceptor.ts';
 import { type HookedCall, perform, type Services } from './perform.ts';
@@ -25,11 +25,13 @@ export class RemoteHooks implements HookServer {
   #channel: Channel | undefined;
   #generation = 0;
   readonly #complain: (message: string) => void;
+  readonly #leaving: () => boolean;
   #complained = false;
 
-  /** `control`: the inherited descriptor. @throws NoServer when there is nobody behind it. */
-  constructor(host: Host, control: number, pid: number, complain: (message: string) => void) {
+  /** `control`: the inherited descriptor; `leaving`: this thread is to end, whatever it is doing. @throws NoServer when there is nobody behind it. */
+  constructor(host: Host, control: number, pid: number, complain: (message: string) => void, leaving: () => boolean) {
     this.#complain = complain;
+    this.#leaving = leaving;
     this.#host = host;
     this.#control = control;
     this.#buffer = host.allocate(BUFFER);
@@ -43,8 +45,7 @@ export class RemoteHooks implements HookServer {
 
   afterFork(): void {
     this.#generation++;
-    this.#channel?.close();
-    this.#channel = undefined;
+    this.#close();
   }
 
   /** The other side sees the stream end. */
@@ -58,7 +59,7 @@ export class RemoteHooks implements HookServer {
     if (!channel.send(kind.call, ints)) return this.#lost();
     const generation = this.#generation;
     for (;;) {
-      const question = channel.receive();
+      const question = channel.receive(() => this.#leave());
       if (question === undefined) return this.#lost();
       if (question.kind === kind.result) return question.ints[0] ?? 0n;
       if (question.kind === kind.untouched) return 'untouched';
@@ -70,7 +71,8 @@ export class RemoteHooks implements HookServer {
         if (generation !== this.#generation) return 'gone';
         answered = channel.send(answer.kind, answer.ints, answer.bytes);
       } catch (error) {
-        if (generation === this.#generation) channel.send(kind.gone);
+        // The call does not come back. What its hook asks from now on is not for the next one: a new stream for that.
+        if (generation === this.#generation) this.#close();
         throw error;
       }
       if (!answered) return this.#lost();
@@ -88,11 +90,22 @@ export class RemoteHooks implements HookServer {
     return channel;
   }
 
+  /** execve in another thread ends this one: the hook is left, and the guest code below it comes to its end. */
+  #leave(): void {
+    if (!this.#leaving()) return;
+    this.#close();
+    throw new Unwind('translation');
+  }
+
+  #close(): void {
+    this.#channel?.close();
+    this.#channel = undefined;
+  }
+
   #lost(): Outcome {
     if (!this.#complained) this.#complain(`the program that serves the hooks is gone; on_error is "${this.configuration.onError}"`);
     this.#complained = true;
-    this.#channel?.close();
-    this.#channel = undefined;
+    this.#close();
     return 'failed';
   }
 }

@@ -83,6 +83,11 @@ int main(int argc, char **argv) {
       fflush(stdout);
       if (getchar() != '\n') return 1;
     }
+  } else if (!strcmp(what, "exec-from-thread")) {
+    pthread_t t;
+    pthread_create(&t, 0, in_thread, 0); /* to be left in its hook */
+    getchar();
+    execl("/bin/echo", "echo", "another program", (char *)0);
   } else if (!strcmp(what, "look")) {
     extern char **environ;
     for (char **e = environ; *e; e++) puts(*e);
