@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { main, print } from '../src/cli/cli.ts';
 import { readInvocation } from '../src/cli/invocation.ts';
 import { syscallHelp } from '../src/cli/syscall-help.ts';
-import { cpuHelp, rulesCommand, run } from '../src/emulator.ts';
+import { cpuHelp, prepareSnapshot, rulesCommand, run } from '../src/emulator.ts';
 import { syscalls } from '../src/syscalls/table.ts';
 
 declare const require: (name: string) => unknown;
@@ -28,6 +28,7 @@ async function start(): Promise<void> {
   process.exit(status);
 }
 
+prepareSnapshot();
 internal.namespace.setDeserializeMainFunction(() => {
   // The launcher names the bundle as the main script, so that files beside it are found.
   Object.assign(globalThis, { lunagateUrl: pathToFileURL(process.argv[1] as string).href });

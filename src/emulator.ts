@@ -8,7 +8,7 @@ import type { RunOptions } from './cli/options.ts';
 import { setV8Flag } from './host/ffi.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
 import { PackDirectory } from './host/pack-files.ts';
-import { attachMachine, createMachine, type Machine, type MachineShare } from './host/machine.ts';
+import { attachMachine, createMachine, MAX_PAGES, type Machine, type MachineShare } from './host/machine.ts';
 import { type Observers, type ObserverShare, startObservers, symbols } from './emulator/observers.ts';
 import { Profile } from './emulator/profile.ts';
 import { wantsFloatFlags } from './emulator/float-flags.ts';
@@ -21,14 +21,19 @@ import { maddIsFused } from './ir/relaxed.ts';
 import { cpuModel, parseCpuModel, setCpuModel } from './isa/x86_64/cpuid.ts';
 import { X86Cpu } from './isa/x86_64/cpu.ts';
 import { STATE } from './isa/x86_64/cpu-state.ts';
+import { CC_CARRY, CC_FLAGS } from './isa/x86_64/flags.ts';
 import { X86Frontend } from './isa/x86_64/frontend.ts';
+import { DIVIDE_128 } from './isa/x86_64/instructions/multiply.ts';
 import { loaderFacts, trapSignal } from './isa/x86_64/linux.ts';
 import { x86SignalFrames } from './isa/x86_64/signal-frame.ts';
 import { TRAP } from './isa/x86_64/traps.ts';
 import { wildAccess } from './isa/x86_64/wild-address.ts';
 import { CodePages } from './jit/code-pages.ts';
+import { prepareHelpers } from './jit/helpers.ts';
 import { Jit } from './jit/jit.ts';
 import * as layout from './jit/layout.ts';
+import { LOCKED_HELPERS } from './jit/locked.ts';
+import { mulHiS, mulHiU } from './jit/wide-multiply.ts';
 import { GuestFault, Unwind } from './kernel/ports.ts';
 import { Process, type ProcessShare } from './kernel/process.ts';
 import { WORD } from './kernel/process-block.ts';
@@ -55,6 +60,11 @@ const SEGV_MAPERR = 1;
 const SI_KERNEL = 0x80;
 
 export { cpuHelp } from './isa/x86_64/cpuid.ts';
+
+/** What every run needs and none changes, done before the start-up snapshot is taken. */
+export function prepareSnapshot(): void {
+  prepareHelpers([CC_FLAGS, CC_CARRY, DIVIDE_128, mulHiS, mulHiU, ...LOCKED_HELPERS], MAX_PAGES);
+}
 
 /**
  * Runs the program. Returns only by an exception before it has started (ExecError, RuleFileError, …). `beforeEnd` is called

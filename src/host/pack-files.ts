@@ -52,30 +52,38 @@ export class PackDirectory {
     return path === '' ? undefined : new PackDirectory(path, engine);
   }
 
-  load(name: string): Uint8Array<ArrayBuffer> | undefined {
+  open(name: string): OpenPack | undefined {
     let fd = -1;
     try {
       if (root() !== this.#root) return undefined;
       fd = openSync(join(this.#path, name), 'r');
       const { size, uid } = fstatSync(fd);
       // Code for this process to run comes from nobody else.
-      if (uid !== process.getuid?.()) return undefined;
-      const bytes = new Uint8Array(size);
-      let done = 0;
-      while (done < size) {
-        const n = readSync(fd, bytes, done, size - done, done);
-        if (n === 0) return undefined;
-        done += n;
-      }
-      return bytes;
+      if (uid !== process.getuid?.()) throw new Error('not the user’s');
+      return new OpenPack(fd, size);
     } catch {
+      if (fd >= 0) closeSync(fd);
       return undefined;
+    }
+  }
+
+  /** One write, so that runs side by side do not cut into each other; what comes out cut off is found by its checksum. */
+  append(name: string, bytes: Uint8Array): void {
+    if (root() !== this.#root) return;
+    let fd = -1;
+    try {
+      this.#make();
+      fd = openSync(join(this.#path, name), 'a', 0o600);
+      if (fstatSync(fd).uid === process.getuid?.()) writeSync(fd, bytes);
+      this.#prune();
+    } catch {
+      // There is no cache then.
     } finally {
       if (fd >= 0) closeSync(fd);
     }
   }
 
-  save(name: string, bytes: Uint8Array): void {
+  replace(name: string, bytes: Uint8Array): void {
     if (root() !== this.#root) return;
     // Not the pid nor chance alone: a forked process has its parent's of both.
     const aside = join(
@@ -128,5 +136,34 @@ export class PackDirectory {
       rmSync(join(this.#path, f.name), { force: true });
       total -= f.size;
     }
+  }
+}
+
+class OpenPack {
+  readonly size: number;
+  readonly #fd: number;
+
+  constructor(fd: number, size: number) {
+    this.#fd = fd;
+    this.size = size;
+  }
+
+  read(at: number, length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(Math.max(0, Math.min(length, this.size - at)));
+    let done = 0;
+    try {
+      while (done < bytes.length) {
+        const n = readSync(this.#fd, bytes, done, bytes.length - done, at + done);
+        if (n === 0) break;
+        done += n;
+      }
+    } catch {
+      done = 0;
+    }
+    return done === bytes.length ? bytes : bytes.slice(0, done);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
   }
 }

@@ -9,14 +9,22 @@ import { crc32 } from 'node:zlib';
 import type { Helper } from '../ir/builder.ts';
 import { makePack } from './make-pack.ts';
 import type { RegionObject } from './object.ts';
-import { decodePack, encodePack, type Pack, packObjects, search } from './pack.ts';
+import { decodeHeader, decodeIndex, encodePack, HEADER, type Pack, type PackIndex, packObjects, type Segment, search } from './pack.ts';
 
 /** Where packs are kept. */
 export interface PackFiles {
   /** Identifies the engine that translates: another one's packs are not used. */
   readonly engine: string;
-  load(name: string): Uint8Array<ArrayBuffer> | undefined;
-  save(name: string, bytes: Uint8Array): void;
+  open(name: string): PackFile | undefined;
+  /** At the end of what is there. */
+  append(name: string, bytes: Uint8Array): void;
+  replace(name: string, bytes: Uint8Array): void;
+}
+export interface PackFile {
+  readonly size: number;
+  /** Bytes from `at` on, fewer at the end of the file; at offset 0 of their buffer. */
+  read(at: number, length: number): Uint8Array<ArrayBuffer>;
+  close(): void;
 }
 /** The file mapping that holds a pc: unmodified private code of a file. */
 export interface CodeFile {
@@ -25,22 +33,45 @@ export interface CodeFile {
 }
 
 export interface LoadedPack {
-  readonly pack: Pack;
-  readonly slotBase: number;
-  readonly counterBase: number;
+  readonly pack: PackIndex;
+  /** −1 until its module is there. */
+  slotBase: number;
+  counterBase: number;
   /** By region: not to be used (any more). */
   readonly dead: Uint8Array;
+  /** Lowest and highest pc it has a slot for. */
+  readonly first: number;
+  readonly last: number;
+  readonly file: string;
+  /** Where in the file. */
+  readonly at: number;
+  readonly segment: Segment;
 }
 
-/** Fewer new regions than this, and than a fiftieth of what is there, are not worth a rewrite. */
-const WORTHWHILE = 8;
-/** Bytes of a module past which a pack stops growing. */
-const LARGEST = 48 << 20;
+/** What a file has, as far as it was whole when it was read. */
+interface Opened {
+  readonly packs: LoadedPack[];
+  /** End of the last whole segment; less than `size` if something damaged follows. */
+  readonly end: number;
+  readonly size: number;
+}
+const NOTHING: Opened = { packs: [], end: 0, size: 0 };
+
+/** Fewer new regions than this are not worth a segment, nor fewer than one for so many that are there. */
+const WORTHWHILE = 4;
+const WORTHWHILE_PART = 250;
+/** With so many segments all but the first few become one. */
+const MOST_SEGMENTS = 16;
+const KEPT_SEGMENTS = 6;
+/** Bytes past which a pack stops growing. */
+const LARGEST = 64 << 20;
 
 export interface StoreOwner {
   readonly guestPages: number;
   /** Reserve table slots and counters for a pack and make its instance; undefined if there is no room. */
   place(pack: Pack): { slotBase: number; counterBase: number } | undefined;
+  /** Slots of a pack may be for regions that are there already. */
+  placed(pack: LoadedPack): void;
   /** Empty the slot of a region that may not be used. */
   clear(slot: number): void;
   helper(name: string): Helper;
@@ -51,8 +82,9 @@ export class CodeStore {
   readonly #files: PackFiles;
   readonly #owner: StoreOwner;
   readonly #model: string;
-  readonly packs: LoadedPack[] = [];
-  readonly #loaded = new Map<string, LoadedPack | undefined>();
+  /** Those whose modules are there. */
+  readonly placed: LoadedPack[] = [];
+  readonly #opened = new Map<string, Opened>();
   readonly #fresh = new Map<string, Map<number, RegionObject>>();
 
   /** `model`: what else translations depend on (CPU features, mode). */
@@ -62,52 +94,46 @@ export class CodeStore {
     this.#owner = owner;
   }
 
-  #key(file: CodeFile): string {
-    return `${this.#files.engine} ${this.#model} ${file.id}`;
+  #key(id: string): string {
+    return `${this.#files.engine} ${this.#model} ${id}`;
   }
   #name(key: string): string {
     const bytes = Buffer.from(key);
     return `${crc32(bytes).toString(16).padStart(8, '0')}${crc32(bytes, 0x5bd1e995).toString(16).padStart(8, '0')}.pack`;
   }
 
-  /** Load the pack of this file unless that was tried before. True if one came. */
-  open(file: CodeFile): boolean {
-    if (this.#loaded.has(file.id)) return false;
-    this.#loaded.set(file.id, undefined);
-    const key = this.#key(file);
-    const bytes = this.#files.load(this.#name(key));
-    const pack = bytes === undefined ? undefined : decodePack(bytes, key);
-    if (pack === undefined) return false;
-    const stale = new Uint8Array(pack.pages.length);
-    pack.pages.forEach((page, k) => {
-      const now = this.#owner.page(page);
-      if (now === undefined || now.length < 4096 || crc32(now) !== pack.pageSums[k]) stale[k] = 1;
-    });
-    const place = this.#owner.place(pack);
-    if (place === undefined) return false;
-    const loaded: LoadedPack = { pack, ...place, dead: new Uint8Array(pack.pcs.length) };
-    this.packs.push(loaded);
-    this.#loaded.set(file.id, loaded);
-    if (stale.includes(1)) this.#kill(loaded, (page) => stale[page] === 1);
-    return true;
+  /** The region at `pc` of `file` in a pack, if it may be used; its module is there then. */
+  find(file: CodeFile, pc: number): { loaded: LoadedPack; index: number } | undefined {
+    let opened = this.#opened.get(file.id);
+    if (opened === undefined) {
+      opened = this.#open(file.id);
+      this.#opened.set(file.id, opened);
+    }
+    for (const loaded of opened.packs) {
+      const index = regionAt(loaded, pc);
+      if (index < 0 || loaded.dead[index] === 1) continue;
+      if (loaded.slotBase < 0 && !this.#place(loaded)) continue;
+      if (loaded.dead[index] === 0) return { loaded, index };
+    }
+    return undefined;
   }
-
-  /** The region at `pc` in a pack, if it may be used. */
-  find(pc: number): { loaded: LoadedPack; index: number } | undefined {
-    for (const loaded of this.packs) {
-      const index = search(loaded.pack.pcs, pc);
+  /** The region at `pc` in a pack whose module is there, whatever its state. */
+  placedAt(pc: number): { loaded: LoadedPack; index: number } | undefined {
+    for (const loaded of this.placed) {
+      const index = regionAt(loaded, pc);
       if (index >= 0 && loaded.dead[index] === 0) return { loaded, index };
     }
     return undefined;
   }
   /** Offset of the counter of the region at `pc`. */
   counter(pc: number): number | undefined {
-    const found = this.find(pc);
+    const found = this.placedAt(pc);
     return found && found.loaded.counterBase + 4 * found.index;
   }
   /** Slots that packs use for `pc`, own regions and targets alike, are handed to `use`. */
   slots(pc: number, use: (slot: number) => void): void {
-    for (const { pack, slotBase } of this.packs) {
+    for (const { pack, slotBase, first, last } of this.placed) {
+      if (pc < first || pc > last) continue;
       const own = search(pack.pcs, pc);
       if (own >= 0) use(slotBase + own);
       else {
@@ -117,9 +143,76 @@ export class CodeStore {
     }
   }
 
+  #open(id: string): Opened {
+    const key = this.#key(id);
+    const file = this.#files.open(this.#name(key));
+    if (file === undefined) return NOTHING;
+    try {
+      const packs: LoadedPack[] = [];
+      let at = 0;
+      for (;;) {
+        const segment = decodeHeader(file.read(at, HEADER));
+        if (segment === undefined || at + segment.end > file.size) break;
+        const pack = decodeIndex(file.read(at + HEADER, segment.indexLength), segment, key);
+        if (pack === undefined) break;
+        packs.push({
+          pack,
+          slotBase: -1,
+          counterBase: -1,
+          dead: new Uint8Array(pack.pcs.length),
+          first: Math.min(pack.pcs[0] as number, pack.targets[0] ?? Number.POSITIVE_INFINITY),
+          last: Math.max(pack.pcs.at(-1) as number, pack.targets.at(-1) ?? 0),
+          file: id,
+          at,
+          segment,
+        });
+        at += segment.end;
+      }
+      return { packs, end: at, size: file.size };
+    } finally {
+      file.close();
+    }
+  }
+
+  #module(loaded: LoadedPack): Uint8Array<ArrayBuffer> | undefined {
+    const file = this.#files.open(this.#name(loaded.pack.key));
+    if (file === undefined) return undefined;
+    const { moduleAt, moduleLength, moduleSum } = loaded.segment;
+    const module = file.read(loaded.at + moduleAt, moduleLength);
+    file.close();
+    return module.length === moduleLength && crc32(module) === moduleSum ? module : undefined;
+  }
+
+  /** Have its module made; its regions whose code is not what it was are dead then. False: all are. */
+  #place(loaded: LoadedPack): boolean {
+    const { pack, dead } = loaded;
+    const stale = new Uint8Array(pack.pages.length);
+    pack.pages.forEach((page, k) => {
+      const now = this.#owner.page(page);
+      if (now === undefined || now.length < 4096 || crc32(now) !== pack.pageSums[k]) stale[k] = 1;
+    });
+    const module = stale.includes(0) ? this.#module(loaded) : undefined;
+    const place = module === undefined ? undefined : this.#owner.place({ ...pack, module });
+    if (place === undefined) {
+      dead.fill(1);
+      return false;
+    }
+    Object.assign(loaded, place);
+    // Of a region that two runs added one is used, so that a function's name tells which it is.
+    pack.pcs.forEach((pc, k) => {
+      if (this.placedAt(pc) === undefined) return;
+      dead[k] = 1;
+      this.#owner.clear(loaded.slotBase + k);
+    });
+    this.placed.push(loaded);
+    if (stale.includes(1)) this.#kill(loaded, (page) => stale[page] === 1);
+    this.#owner.placed(loaded);
+    return true;
+  }
+
   /** Regions on the pages [first, last] are not to be used any more. */
   invalidate(first: number, last: number): void {
-    for (const loaded of this.packs) {
+    for (const loaded of this.placed) {
       const { pages } = loaded.pack;
       if (pages.length === 0 || (pages[0] as number) > last || (pages[pages.length - 1] as number) < first) continue;
       this.#kill(loaded, (k) => (pages[k] as number) >= first && (pages[k] as number) <= last);
@@ -156,41 +249,71 @@ export class CodeStore {
   /** Write what is new. `alive`: the region at a pc has not been invalidated since. */
   save(alive: (pc: number) => boolean): void {
     for (const [id, fresh] of this.#fresh) {
-      const known = this.#loaded.get(id);
-      if (fresh.size < WORTHWHILE || fresh.size * 50 < (known?.pack.pcs.length ?? 0)) continue;
-      const key = this.#key({ id });
-      const name = this.#name(key);
-      const objects = new Map<number, RegionObject>();
+      const before = this.#opened.get(id) ?? NOTHING;
+      const had = before.packs.reduce((n, p) => n + p.pack.pcs.length, 0);
+      if (fresh.size < WORTHWHILE || fresh.size * WORTHWHILE_PART < had) continue;
+      const key = this.#key(id);
       // Another run may have written meanwhile: what is on disk counts, not what was loaded.
-      const bytes = this.#files.load(name);
-      const old = bytes === undefined ? undefined : decodePack(bytes, key);
+      const now = this.#open(id);
+      if (now.end > LARGEST) continue;
+      const isStale = (pc: number): boolean => before.packs.some((p) => p.dead[regionAt(p, pc)] === 1);
+      const isThere = (pc: number): boolean => now.packs.some((p) => regionAt(p, pc) >= 0);
       // Children of one parent meet the same code: the first to end has written it.
-      if (old !== undefined && known?.pack.pcs.length !== old.pcs.length) {
-        let missing = 0;
-        for (const pc of fresh.keys()) if (search(old.pcs, pc) < 0) missing++;
-        if (missing < WORTHWHILE) continue;
-      }
-      if (old !== undefined && old.module.length < LARGEST) for (const o of packObjects(old)) objects.set(o.pc, o);
-      if (known !== undefined) known.pack.pcs.forEach((pc, k) => known.dead[k] === 1 && objects.delete(pc));
-      for (const [pc, o] of fresh) if (alive(pc)) objects.set(pc, o);
-      const pack = makePack({
-        key,
-        objects: [...objects.values()].filter((o) => o.names.every((n) => n.startsWith('$') || this.#knows(n))),
-        guestPages: this.#owner.guestPages,
-        helper: (n) => this.#owner.helper(n),
-        page: (p) => this.#owner.page(p),
-      });
-      if (pack !== undefined) this.#files.save(name, encodePack(pack));
+      const added = [...fresh.values()].filter((o) => alive(o.pc) && (isStale(o.pc) || !isThere(o.pc)));
+      if (added.length < WORTHWHILE) continue;
+      const name = this.#name(key);
+      if (now.end === now.size && now.packs.length < MOST_SEGMENTS) {
+        const segment = this.#segment(key, added);
+        if (segment !== undefined) this.#files.append(name, segment);
+      } else this.#rewrite(key, now, added, isStale);
     }
     this.#fresh.clear();
   }
+
+  #segment(key: string, objects: readonly RegionObject[]): Uint8Array | undefined {
+    const pack = makePack({
+      key,
+      objects,
+      guestPages: this.#owner.guestPages,
+      helper: (n) => this.#owner.helper(n),
+      page: (p) => this.#owner.page(p),
+    });
+    return pack === undefined ? undefined : encodePack(pack);
+  }
+
+  /** The file anew: the first segments as they are, the others and what was added as one. */
+  #rewrite(key: string, now: Opened, added: readonly RegionObject[], isStale: (pc: number) => boolean): void {
+    const name = this.#name(key);
+    const objects = new Map<number, RegionObject>();
+    const parts: Uint8Array[] = [];
+    const file = this.#files.open(name);
+    for (const [k, loaded] of now.packs.entries()) {
+      if (k < KEPT_SEGMENTS) {
+        if (file !== undefined) parts.push(file.read(loaded.at, loaded.segment.end));
+        continue;
+      }
+      const module = this.#module(loaded);
+      if (module === undefined) continue;
+      for (const o of packObjects({ ...loaded.pack, module })) if (!isStale(o.pc) && this.#knows(o)) objects.set(o.pc, o);
+    }
+    file?.close();
+    for (const o of added) objects.set(o.pc, o);
+    const merged = this.#segment(key, [...objects.values()]);
+    if (merged !== undefined) parts.push(merged);
+    this.#files.replace(name, Buffer.concat(parts));
+  }
   /** A pack another run wrote may call helpers this run has not met. */
-  #knows(name: string): boolean {
+  #knows(object: RegionObject): boolean {
     try {
-      this.#owner.helper(name);
+      for (const name of object.names) if (!name.startsWith('$')) this.#owner.helper(name);
       return true;
     } catch {
       return false;
     }
   }
+}
+
+/** Index of the region at `pc` in a pack, or −1. */
+function regionAt({ pack, first, last }: LoadedPack, pc: number): number {
+  return pc < first || pc > last ? -1 : search(pack.pcs, pc);
 }

@@ -39,30 +39,62 @@ export class HelperCompiler {
         return (a: number | bigint, b: number | bigint, c: number | bigint) => js(env, a, b, c);
       return (...args: (number | bigint)[]) => js(env, ...args);
     }
-    if (helper.build === undefined) throw new Error(`helper ${helper.name} has no body`);
-    const ir = new Builder([]);
-    const params = helper.params.map((t) => ir.temp(t));
-    const entry = ir.newBlock();
-    ir.begin(entry);
-    helper.build(ir, ...params.map((p) => ir.get(p)));
-    if (ir.open) throw new Error(`helper ${helper.name} does not end in ret`);
-    const m = new ModuleBuilder();
-    importMemories(m, this.#guestPages);
-    const callees: Record<string, unknown> = {};
-    const imports: Imports = {
-      regionType: -1,
-      helper: (h) => {
-        callees[h.name] = this.get(h, optimised);
-        return m.importFunction('h', h.name, m.type(h.params, h.results));
-      },
-      runtime: () => {
-        throw new Error(`helper ${helper.name} uses the region runtime`);
-      },
-    };
-    const lowered = new Lowering().helper(ir, entry, imports, params);
-    // The names differ because V8 gives a module with the same bytes the code it has already, of whatever tier.
-    const name = optimised ? `${helper.name}_optimised` : helper.name;
-    m.func(m.type(helper.params, helper.results), lowered.locals, lowered.body, { name, exported: 'f' });
-    return instantiate(m.finish().bytes, { g: this.#memories, h: callees }, optimised).exports['f'];
+    const { bytes, callees } = translated(helper, optimised, this.#guestPages);
+    const h = Object.fromEntries(callees.map((c) => [c.name, this.get(c, optimised)]));
+    return instantiate(bytes, { g: this.#memories, h }, optimised).exports['f'];
   }
+}
+
+interface Translated {
+  readonly guestPages: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly callees: readonly Helper[];
+}
+const known = { baseline: new Map<Helper, Translated>(), optimised: new Map<Helper, Translated>() };
+
+/** Translate helpers ahead of their use, for the start-up snapshot. */
+export function prepareHelpers(helpers: readonly Helper[], guestPages: number): void {
+  for (const helper of helpers) {
+    if (helper.js !== undefined) continue;
+    translated(helper, true, guestPages);
+    prepareHelpers(translated(helper, false, guestPages).callees, guestPages);
+  }
+}
+
+function translated(helper: Helper, optimised: boolean, guestPages: number): Translated {
+  const translations = optimised ? known.optimised : known.baseline;
+  let t = translations.get(helper);
+  if (t?.guestPages !== guestPages) {
+    t = translate(helper, optimised, guestPages);
+    translations.set(helper, t);
+  }
+  return t;
+}
+
+function translate(helper: Helper, optimised: boolean, guestPages: number): Translated {
+  if (helper.build === undefined) throw new Error(`helper ${helper.name} has no body`);
+  const ir = new Builder([]);
+  const params = helper.params.map((t) => ir.temp(t));
+  const entry = ir.newBlock();
+  ir.begin(entry);
+  helper.build(ir, ...params.map((p) => ir.get(p)));
+  if (ir.open) throw new Error(`helper ${helper.name} does not end in ret`);
+  const m = new ModuleBuilder();
+  importMemories(m, guestPages);
+  const callees = new Set<Helper>();
+  const imports: Imports = {
+    regionType: -1,
+    helper: (h) => {
+      callees.add(h);
+      return m.importFunction('h', h.name, m.type(h.params, h.results));
+    },
+    runtime: () => {
+      throw new Error(`helper ${helper.name} uses the region runtime`);
+    },
+  };
+  const lowered = new Lowering().helper(ir, entry, imports, params);
+  // The names differ because V8 gives a module with the same bytes the code it has already, of whatever tier.
+  const name = optimised ? `${helper.name}_optimised` : helper.name;
+  m.func(m.type(helper.params, helper.results), lowered.locals, lowered.body, { name, exported: 'f' });
+  return { guestPages, bytes: m.finish().bytes, callees: [...callees] };
 }

@@ -9,7 +9,7 @@ import { Builder, type Helper, type HelperEnv } from '../ir/builder.ts';
 import type { Frontend } from '../ir/frontend.ts';
 import { CodeWriter, W } from '../wasm/code-writer.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
-import { type CodeFile, CodeStore, type PackFiles } from './code-store.ts';
+import { type CodeFile, CodeStore, type LoadedPack, type PackFiles } from './code-store.ts';
 import { describeRegion } from './describe-region.ts';
 import { HelperCompiler } from './helpers.ts';
 import { instantiate } from './instantiate.ts';
@@ -127,11 +127,7 @@ export class Jit {
   /** Kept translations; anew for each mode. */
   #store: CodeStore | undefined;
   #storePrecise = false;
-  readonly #named = new Map<string, Helper>([
-    [mulHiU.name, mulHiU],
-    [mulHiS.name, mulHiS],
-    ...LOCKED_HELPERS.map((helper): [string, Helper] => [helper.name, helper]),
-  ]);
+  readonly #named: Map<string, Helper>;
   readonly #fns: { syscall: () => number; trap: (code: number) => void };
 
   /** `guestPages`: pages of 64 KiB `memory` was made with. */
@@ -143,6 +139,7 @@ export class Jit {
     host: JitHost,
   ) {
     this.#frontend = frontend;
+    this.#named = new Map([mulHiU, mulHiS, ...LOCKED_HELPERS, ...frontend.helpers].map((h) => [h.name, h]));
     this.#host = host;
     this.#memory = memory;
     this.#guestPages = guestPages;
@@ -269,7 +266,7 @@ export class Jit {
     if (hit === null) return undefined;
     const name = hit[1] as string;
     const region =
-      name[0] === 'r' ? this.#byId[Number(name.slice(1))] : this.#packRegion(Number.parseInt(name.slice(1), 16));
+      name[0] === 'r' ? this.#byId[Number(name.slice(1))] : this.#placedRegion(Number.parseInt(name.slice(1), 16));
     if (region === undefined) return undefined;
     const offset = Number.parseInt(hit[2] as string, 16) - region.codeOffset;
     let pc: number | undefined;
@@ -342,7 +339,7 @@ export class Jit {
   /** Packs have slots of their own for the pcs they go to: put the region at `pc` there too. */
   #spread(pc: number, slot: number): void {
     const store = this.#store;
-    if (store === undefined || store.packs.length === 0) return;
+    if (store === undefined || store.placed.length === 0) return;
     const f = this.#table.get(slot);
     store.slots(pc, (other) => {
       if (other !== slot) this.#table.set(other, f);
@@ -361,6 +358,7 @@ export class Jit {
       this.#store = new CodeStore(packs, `${model} ${precise ? 'precise' : 'fast'}`, {
         guestPages: this.#guestPages,
         place: (pack) => this.#place(pack),
+        placed: (pack) => this.#connect(pack),
         clear: (slot) => this.#table.set(slot, this.#runtime.miss),
         helper: (name) => this.#helperNamed(name),
         page: (page) => this.#host.codePage(page),
@@ -368,9 +366,9 @@ export class Jit {
     }
     const store = this.#store;
     const file = this.#host.codeFile(pc);
-    if (file !== undefined) store.open(file);
-    const region = this.#packRegion(pc);
-    if (region === undefined) return false;
+    const found = file === undefined ? undefined : store.find(file, pc);
+    if (found === undefined) return false;
+    const region = this.#packRegion(pc, found);
     // A slot given to this pc before its pack came holds nothing yet.
     const slot = this.#slotOf(pc);
     if (slot !== region.slot) this.#table.set(slot, this.#table.get(region.slot));
@@ -379,10 +377,7 @@ export class Jit {
     return true;
   }
 
-  #packRegion(pc: number): Region | undefined {
-    const found = this.#store?.find(pc);
-    if (found === undefined) return undefined;
-    const { loaded, index } = found;
+  #packRegion(pc: number, { loaded, index }: { loaded: LoadedPack; index: number }): Region {
     const { pack } = loaded;
     const pages = new Set(
       Array.from(
@@ -401,6 +396,21 @@ export class Jit {
       extent: undefined,
       sites: undefined,
     };
+  }
+
+  #placedRegion(pc: number): Region | undefined {
+    const found = this.#store?.placedAt(pc);
+    return found === undefined ? undefined : this.#packRegion(pc, found);
+  }
+
+  /** Code of a pack goes at once where regions are already. */
+  #connect({ pack, slotBase }: LoadedPack): void {
+    const connect = (pc: number, slot: number): void => {
+      const region = this.#regions.get(pc);
+      if (region !== undefined) this.#table.set(slot, this.#table.get(region.slot));
+    };
+    pack.pcs.forEach((pc, k) => connect(pc, slotBase + k));
+    pack.targets.forEach((pc, k) => connect(pc, slotBase + pack.pcs.length + k));
   }
 
   #place(pack: Pack): { slotBase: number; counterBase: number } | undefined {

@@ -1,17 +1,22 @@
 /**
- * A pack: the baseline translations of one mapped file, linked to a module, as kept on disk. What it was made from is
- * in it twice over: the key (engine, file, address, mode) and a checksum of every page of guest code, which is compared
- * with guest memory before any of it runs. A checksum over the whole finds damage.
+ * A pack: baseline translations of one mapped file, as kept on disk: one or more segments, each what one run added, linked
+ * to a module of its own. A run reads the indices of all segments and the modules of those it needs: programs that
+ * share a library do not pay for each other.
  *
- * Layout (little-endian): magic, u32 crc32 of the rest, u32 length of the rest; then u32 counts; Float64Arrays; Uint32Arrays;
- * JSON text; the module. Regions are sorted by pc; the table slots they use are base + position, their targets' after them.
+ * What a segment was made from is in it twice over: the key (engine, file, address, mode) and a checksum of every page of
+ * guest code, which is compared with guest memory before any of it runs. Checksums over index and module find damage.
+ *
+ * Layout of a segment (little-endian): magic, u32 crc32 and length of the index, of the module; index: u32 counts,
+ * Float64Arrays, Uint32Arrays, JSON text; the module. Index and module are filled up to multiples of 8. Regions are sorted by
+ * pc; the table slots they use are base + position, their targets' after them.
  */
 import { crc32 } from 'node:zlib';
 import type { RegionObject } from './object.ts';
 import { RELOC } from './object.ts';
 
-const MAGIC = 'LGPACK02';
-const HEADER = 16;
+const MAGIC = 'LGPACK04';
+/** Bytes before the index. */
+export const HEADER = 24;
 
 export interface PackText {
   readonly key: string;
@@ -55,15 +60,28 @@ const WORDS = [
   'relocKinds',
 ] as const;
 
-export interface Pack extends Arrays, PackText {
+export interface PackIndex extends Arrays, PackText {}
+export interface Pack extends PackIndex {
   readonly module: Uint8Array<ArrayBuffer>;
 }
+
+/** Where the parts of a segment are, from its beginning. */
+export interface Segment {
+  readonly indexLength: number;
+  readonly indexSum: number;
+  readonly moduleAt: number;
+  readonly moduleLength: number;
+  readonly moduleSum: number;
+  readonly end: number;
+}
+
+const whole = (n: number): number => (n + 7) & ~7;
 
 export function encodePack(pack: Pack): Uint8Array<ArrayBuffer> {
   const text = Buffer.from(JSON.stringify({ key: pack.key, names: pack.names } satisfies PackText));
   const counts = [...FLOATS, ...WORDS].map((name) => pack[name].length);
-  counts.push(text.length, pack.module.length);
-  let size = HEADER + 4 * (counts.length + (counts.length & 1));
+  counts.push(text.length);
+  let size = HEADER + whole(4 * counts.length);
   const starts: number[] = [];
   for (const name of FLOATS) {
     starts.push(size);
@@ -74,8 +92,8 @@ export function encodePack(pack: Pack): Uint8Array<ArrayBuffer> {
     size += 4 * pack[name].length;
   }
   const textAt = size;
-  const moduleAt = textAt + text.length;
-  const bytes = new Uint8Array(moduleAt + pack.module.length);
+  const moduleAt = whole(textAt + text.length);
+  const bytes = new Uint8Array(moduleAt + whole(pack.module.length));
   const view = new DataView(bytes.buffer);
   counts.forEach((n, k) => view.setUint32(HEADER + 4 * k, n, true));
   [...FLOATS, ...WORDS].forEach((name, k) => {
@@ -85,21 +103,32 @@ export function encodePack(pack: Pack): Uint8Array<ArrayBuffer> {
   bytes.set(text, textAt);
   bytes.set(pack.module, moduleAt);
   bytes.set(Buffer.from(MAGIC), 0);
-  view.setUint32(8, crc32(bytes.subarray(HEADER)), true);
-  view.setUint32(12, bytes.length - HEADER, true);
+  view.setUint32(8, crc32(bytes.subarray(HEADER, moduleAt)), true);
+  view.setUint32(12, moduleAt - HEADER, true);
+  view.setUint32(16, crc32(pack.module), true);
+  view.setUint32(20, pack.module.length, true);
   return bytes;
 }
 
-/** The pack in `bytes` (at offset 0 of its buffer) if it is whole and has this key. */
-export function decodePack(bytes: Uint8Array<ArrayBuffer>, key: string): Pack | undefined {
+/** What the first bytes of a segment say; undefined if there is none. */
+export function decodeHeader(bytes: Uint8Array): Segment | undefined {
   if (bytes.length < HEADER || Buffer.from(bytes.subarray(0, 8)).toString('latin1') !== MAGIC) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (view.getUint32(12, true) !== bytes.length - HEADER) return undefined;
-  if (view.getUint32(8, true) !== crc32(bytes.subarray(HEADER))) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER);
+  const indexLength = view.getUint32(12, true);
+  const moduleLength = view.getUint32(20, true);
+  const moduleAt = HEADER + indexLength;
+  const sums = { indexSum: view.getUint32(8, true), moduleSum: view.getUint32(16, true) };
+  return { indexLength, moduleAt, moduleLength, ...sums, end: moduleAt + whole(moduleLength) };
+}
+
+/** The index in `bytes` (at a multiple of 8 in its buffer) if it is whole and has this key. */
+export function decodeIndex(bytes: Uint8Array<ArrayBuffer>, segment: Segment, key: string): PackIndex | undefined {
+  if (bytes.length !== segment.indexLength || crc32(bytes) !== segment.indexSum) return undefined;
   // Whole, so what was written is there; no further checks are needed.
-  const n = FLOATS.length + WORDS.length + 2;
-  const count = (k: number): number => view.getUint32(HEADER + 4 * k, true);
-  let at = bytes.byteOffset + HEADER + 4 * (n + (n & 1));
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const n = FLOATS.length + WORDS.length + 1;
+  const count = (k: number): number => view.getUint32(4 * k, true);
+  let at = bytes.byteOffset + whole(4 * n);
   const arrays: Record<string, Float64Array | Uint32Array> = {};
   FLOATS.forEach((name, k) => {
     arrays[name] = new Float64Array(bytes.buffer, at, count(k));
@@ -110,11 +139,8 @@ export function decodePack(bytes: Uint8Array<ArrayBuffer>, key: string): Pack | 
     arrays[name] = new Uint32Array(bytes.buffer, at, c);
     at += 4 * c;
   });
-  const textLength = count(n - 2);
-  const text = JSON.parse(Buffer.from(bytes.buffer, at, textLength).toString()) as PackText;
-  if (text.key !== key) return undefined;
-  const module = new Uint8Array(bytes.buffer, at + textLength, count(n - 1));
-  return { ...(arrays as unknown as Arrays), ...text, module };
+  const text = JSON.parse(Buffer.from(bytes.buffer, at, count(n - 1)).toString()) as PackText;
+  return text.key === key ? { ...(arrays as unknown as Arrays), ...text } : undefined;
 }
 
 /** The objects a pack was linked from. */
