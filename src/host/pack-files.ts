@@ -34,9 +34,13 @@ export class PackDirectory {
   /** Device and inode of the root directory: after a chroot of the guest's the path would mean another place. */
   readonly #root = root();
 
-  private constructor(path: string, engine: string) {
+  readonly #limit: number;
+
+  /** `limit`: bytes that all packs together may take. */
+  constructor(path: string, engine: string, limit = LIMIT) {
     this.#path = path;
     this.engine = engine;
+    this.#limit = limit;
   }
 
   /**
@@ -129,10 +133,10 @@ export class PackDirectory {
       return { name, size, used: Math.max(atimeMs, mtimeMs) };
     });
     let total = files.reduce((sum, f) => sum + f.size, 0);
-    if (total <= LIMIT) return;
+    if (total <= this.#limit) return;
     files.sort((a, b) => a.used - b.used);
     for (const f of files) {
-      if (total <= LIMIT * 0.75) break;
+      if (total <= this.#limit * 0.75) break;
       rmSync(join(this.#path, f.name), { force: true });
       total -= f.size;
     }
