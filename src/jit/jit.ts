@@ -687,12 +687,12 @@ export class Jit {
   tier(pc: number): 'baseline' | 'optimised' | undefined {
     const region = this.#regions.get(pc);
     if (region !== undefined) return region.optimised ? 'optimised' : 'baseline';
-    return this.#store?.find(pc) === undefined ? undefined : 'baseline';
+    return this.#store?.placedAt(pc) === undefined ? undefined : 'baseline';
   }
 
   /** How the code at `pc` is translated now, or would be: see describe-region.ts. */
   describe(pc: number): string {
-    const region = this.#regions.get(pc) ?? this.#packRegion(pc);
+    const region = this.#regions.get(pc) ?? this.#placedRegion(pc);
     const optimised = region?.optimised === true;
     const options = { ...this.#options(optimised, optimised ? -1 : 0, this.#host.precise, false), relocatable: false };
     const head = `region 0x${pc.toString(16)}: ${region === undefined ? 'not translated yet' : optimised ? 'optimised' : `baseline, entered ${this.#executed(pc)} times`}`;
