@@ -1,12 +1,12 @@
 /** The programming interface: hooks in this process, served over a channel. */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { errno, GuestError, type HookFailure, type Hooks, linux, type Output, type RunOptions, run } from '../../src/index.ts';
-import { compile, emulated, native, root, work } from './harness.ts';
+import { compile, emulated, lunagate, native, root, work } from './harness.ts';
 
 let guestProgram = '';
 const directory = join(work, 'api');
@@ -53,6 +53,13 @@ describe('run', { concurrency: 2, timeout: 120_000 }, () => {
     assert.equal(missing.status, 127);
     assert.match(missing.stderr, /no such program|not found|No such file/i);
     await assert.rejects(run({ program: 'true', cwd: '/no/such/directory' }).exited, { code: 'ENOENT' });
+  });
+  test('a node’s channel to its child is the guest’s, where no hooks are served over it', async () => {
+    const child = spawn(lunagate, [guestProgram, 'ipc'], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const messages: unknown[] = [];
+    child.on('message', (message) => messages.push(message));
+    assert.equal(await new Promise((resolve) => child.on('close', resolve)), 0);
+    assert.deepEqual(messages, [{ hello: 3 }]);
   });
   test('hooks with names that are no system calls are refused before anything runs', () => {
     assert.throws(() => run({ program: 'true', hooks: { opneat: () => {} } as Hooks }), /no system call opneat; did you mean openat\?/);

@@ -76,6 +76,10 @@ describe('the package', () => {
     const types = spawnSync(process.execPath, [...compiler, 'first.mts', 'count.ts', join(directory, 'package/examples/api/mock-server.ts')], { cwd: directory, encoding: 'utf8' });
     assert.equal(types.stdout, '');
   });
+  test('the reference is written without complaints', () => {
+    const r = spawnSync(process.execPath, [join(root, 'node_modules/typedoc/bin/typedoc'), '--emit', 'none'], { cwd: root, encoding: 'utf8' });
+    assert.equal(r.status, 0, r.stdout + r.stderr);
+  });
   test('has types for each call’s arguments', () => {
     writeFileSync(join(directory, 'typed.ts'), `import { errno, type Hooks, linux, run } from 'lunagate';
       export const hooks: Hooks = {

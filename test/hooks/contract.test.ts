@@ -1,6 +1,8 @@
 /** Section 1 of the hook contract, sentence by sentence, against a fake kernel. */
 
 import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { MAX_I64, MIN_I64 } from './values.ts';
 import { Fixture } from './fixture.ts';
@@ -277,6 +279,33 @@ test('a script for a system call that does not exist is pointed out, with the ne
   );
   assert.match(f.stderr(), /xyzzyplugh\.lua: there is no system call 'xyzzyplugh', so this script never runs$/m);
   assert.equal(f.stderr().trim().split('\n').length, 2);
+});
+
+test('a rules directory, or a script, that may not be read', () => {
+  using f = new Fixture({ 'getpid.lua': 'function do_syscall() return 1 end' });
+  const { directory } = f;
+  // For the time of the test no longer root, whom nothing is forbidden.
+  const root = process.geteuid?.() === 0;
+  const as = (user: number): void => void (root && process.seteuid?.(user));
+  const closed = join(directory, 'closed');
+  mkdirSync(closed);
+  chmodSync(closed, 0);
+  chmodSync(f.path('getpid.lua'), 0);
+  chmodSync(directory, 0o755);
+  as(65534);
+  try {
+    assert.throws(
+      () => new Fixture({}, { directories: [closed] }),
+      (error: Error) => error.message.includes(closed) && error.message.includes('permission denied'),
+    );
+    // What a script says is read when it is noticed.
+    using g = new Fixture({}, { directories: [directory] });
+    assert.equal(g.call('getpid'), 1039n);
+    assert.match(g.stderr(), /getpid\.lua: permission denied/);
+  } finally {
+    as(0);
+    chmodSync(closed, 0o755);
+  }
 });
 
 test('a rules directory that cannot be used is a clear error', () => {
