@@ -7,6 +7,7 @@
  */
 
 import type { RunOptions } from '../cli/options.ts';
+import { showCommandLine } from '../host/command-line.ts';
 import type { Machine } from '../host/machine.ts';
 import type { GuestCpu } from '../kernel/ports.ts';
 import { Unwind } from '../kernel/ports.ts';
@@ -165,6 +166,9 @@ export class Programs implements ProgramLauncher {
     this.#image = image;
     process.setImage({ ...image, path: this.#pathOf(prepared), hostFd: prepared.main.file.fd });
     task.comm = comm;
+    const at = (addr: number): number => host.memoryBase + addr;
+    const { argStart, argEnd, envStart, envEnd } = image;
+    showCommandLine(host, process.procFd, { argStart: at(argStart), argEnd: at(argEnd), envStart: at(envStart), envEnd: at(envEnd) });
     cpu.reset();
     cpu.pc = image.entry;
     cpu.sp = image.sp;

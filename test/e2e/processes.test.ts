@@ -34,6 +34,16 @@ test('processes.c', { timeout: 120_000 }, () => {
   assert.deepEqual({ status: e.status, signal: e.signal }, { status: n.status, signal: n.signal }, e.stderr);
 });
 
+same(
+  'other processes are seen with their command lines',
+  script(
+    'sh',
+    `
+  A=1 sleep 60 & until [ "$(ps -o comm= -p $!)" = sleep ]; do sleep 0.05; done
+  ps -o args= -p $!; tr '\\0' '\\n' </proc/$!/environ | grep ^A=; pgrep -f "^sleep 60" | grep -c "^$!\\$"; pkill -f "^sleep 60"; wait; echo $?`,
+  ),
+);
+
 describe('shells', () => {
   for (const shell of ['bash', 'dash']) {
     same(
