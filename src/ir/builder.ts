@@ -90,6 +90,8 @@ export class Block {
   start = -1;
   end = -1;
   term: Terminator | undefined = undefined;
+  /** It leads back into a loop whose head is no guest instruction: where going round is counted, as at the head of others. */
+  leadsBack = false;
   constructor(id: number, pc: number) {
     this.id = id;
     this.pc = pc;

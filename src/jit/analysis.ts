@@ -47,6 +47,8 @@ export class Analysis {
   merge = new Uint8Array(64);
   /** By position: a back edge comes in. */
   loopHead = new Uint8Array(64);
+  /** By position: the region may be left here because its budget is spent. */
+  spends = new Uint8Array(64);
   reducible = true;
   /** Words of a variable set. */
   words = 0;
@@ -102,6 +104,10 @@ export class Analysis {
     this.#reserve(ir.blocks.length, ir.count);
     this.#number(entry);
     this.#structure();
+    for (let i = 0; i < this.order.length; i++) {
+      const b = this.order[i] as Block;
+      this.spends[i] = b.pc >= 0 && (this.loopHead[i] === 1 || b.leadsBack) ? 1 : 0;
+    }
     this.#bits(this.#paramBits, hotParams);
     this.#bits(this.#resultBits, hotResults);
     this.#bits(this.#flagBits, flagVars);
@@ -122,6 +128,7 @@ export class Analysis {
       this.idom = new Int32Array(n);
       this.merge = new Uint8Array(n);
       this.loopHead = new Uint8Array(n);
+      this.spends = new Uint8Array(n);
     }
     if (this.staleOut.length < blocks * this.words) {
       const n = blocks * this.words * 2;
@@ -275,7 +282,7 @@ export class Analysis {
 
   /** Backward: which variables must be in state memory when a block ends, since a way out may be next. */
   #memory(ir: Builder, precise: boolean): void {
-    const { words, order, number, loopHead, storeAtEnd } = this;
+    const { words, order, number, spends, storeAtEnd } = this;
     const sets = this.#sets;
     const out = this.#memoryOut;
     const n = order.length;
@@ -297,7 +304,7 @@ export class Analysis {
           if (inside)
             for (const s of this.#successors[i] as readonly Block[]) {
               const j = number[s.id] as number;
-              if (loopHead[j] === 1) bits = -1;
+              if (spends[j] === 1) bits = -1;
               else if (all[j] === 1) bits |= ~flags;
               bits |= (out[j * words + w] as number) & ~(sets[j * words + w] as number);
             }
@@ -366,7 +373,7 @@ export class Analysis {
 
   /** Backward: which variables must be in their locals. */
   #liveness(): void {
-    const { words, order, number, staleIn, liveIn, loopHead } = this;
+    const { words, order, number, staleIn, liveIn, loopHead, spends } = this;
     const liveOut = this.#liveOut;
     const n = order.length;
     liveIn.fill(0, 0, n * words);
@@ -382,8 +389,8 @@ export class Analysis {
               out |= liveIn[(number[s.id] as number) * words + w] as number;
           liveOut[k] = out;
           let live = (this.#exposed[k] as number) | (out & ~(this.#sets[k] as number));
-          // A loop head may leave the region when its budget is spent: it needs what is stale there.
-          if (loopHead[i] === 1) live |= (staleIn[k] as number) | (this.#paramBits[w] as number);
+          // The region may be left here: it needs what is stale.
+          if (spends[i] === 1) live |= (staleIn[k] as number) | (this.#paramBits[w] as number);
           if (live !== liveIn[k]) {
             liveIn[k] = live;
             if (i < n - 1 || loopHead[i] === 1) again = true;

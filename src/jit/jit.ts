@@ -55,10 +55,13 @@ const PHASE = Object.fromEntries(layout.PHASES.map((name, k) => [name, k])) as R
 
 /** How far a region reaches: one run; or runs that were executed, as their counters tell. */
 const BASELINE: Extent = { limit: 40, run: 40 };
-const OPTIMISED = { limit: 1000, run: 40 } as const;
+const OPTIMISED = { limit: 1000, run: 120 } as const;
 
 /** Entries after which a run is worth being part of an optimised region. */
 const WORTH_JOINING = 200;
+
+/** Targets of indirect jumps within a region: V8's time grows faster than their number. */
+const MOST_TARGETS = 32;
 
 /** Entries, or rounds of a loop, for each instruction of a region, that make up for optimising it: V8 takes 5 µs for one. */
 const ENTRIES_PER_INSTRUCTION = 30;
@@ -466,7 +469,7 @@ export class Jit {
    * translated anew if what that costs is likely to be saved. False if nothing is executable there.
    */
   #promote(pc: number): boolean {
-    const { extent, repeated } = this.#optimisedExtent();
+    const { extent, repeated } = this.#optimisedExtent(pc);
     const size = regionSize(this.#frontend, this.#host.code, pc, extent);
     if (size === 0) return false;
     const counter = this.#counterOf(pc);
@@ -650,7 +653,8 @@ export class Jit {
   }
 
   /** How an optimised region is to be built, and the same with what it decided, so that it can be built again. */
-  #optimisedExtent(): { extent: Extent; repeated: Extent } {
+  #optimisedExtent(pc: number): { extent: Extent; repeated: Extent } {
+    const least = Math.max(WORTH_JOINING, this.#executed(pc) / 8);
     const chosen = new Map<number, number>();
     const targets = new Map<number, readonly number[]>();
     const extent = {
@@ -662,9 +666,10 @@ export class Jit {
         return value;
       },
       jumps: (site: number): readonly number[] => {
-        const known = this.#jumps.get(site) ?? [];
-        // What another optimised region has already is left there: regions share an interpreter's handlers out among them.
-        const wanted = known.filter((t) => this.#regions.get(t)?.optimised !== true && this.#executed(t) >= WORTH_JOINING);
+        const wanted = this.#targetsNear(site)
+          .filter((t) => this.#executed(t) >= least)
+          .sort((a, b) => this.#executed(b) - this.#executed(a))
+          .slice(0, MOST_TARGETS);
         targets.set(site, wanted);
         return wanted;
       },
@@ -672,6 +677,16 @@ export class Jit {
     const repeated = { ...OPTIMISED, worth: (pc: number) => chosen.get(pc) ?? 0, jumps: (site: number) => targets.get(site) ?? [] };
     return { extent, repeated };
   }
+  /**
+   * Where the indirect jump at `site` may go: of jumps close together one misses the jump cache for all, so what is known of
+   * its neighbours counts too.
+   */
+  #targetsNear(site: number): number[] {
+    const targets = new Set<number>();
+    for (const [other, known] of this.#jumps) if (Math.abs(other - site) <= NEAR) for (const t of known) targets.add(t);
+    return [...targets];
+  }
+
   /** How often the baseline code at `pc` was entered. */
   #executed(pc: number): number {
     if (this.#regions.get(pc)?.optimised === true) return Number.MAX_SAFE_INTEGER;

@@ -99,7 +99,7 @@ export class Lowering extends AtomicLowering {
       w.u8(W.end);
     }
     let loops = false;
-    for (let i = 0; i < an.order.length; i++) if (an.loopHead[i] === 1 && (an.order[i] as Block).pc >= 0) loops = true;
+    for (let i = 0; i < an.order.length; i++) if (an.spends[i] === 1) loops = true;
     if (loops) {
       this.#budgetLocal = this.fresh('i32');
       w.i32Const(o.budget);
@@ -212,7 +212,7 @@ export class Lowering extends AtomicLowering {
     for (const x of this.gotten) this.pendingGet[x] = -1;
     this.gotten.length = 0;
     if (b.pc >= 0) this.pc = b.pc;
-    if (an.loopHead[i] === 1 && b.pc >= 0 && this.#budgetLocal >= 0) this.#spendBudget(i, b.pc);
+    if (an.spends[i] === 1 && this.#budgetLocal >= 0) this.#spendBudget(i, b.pc);
 
     for (let v = b.start; v < b.end; v++) {
       if (an.needed[v] === 0) continue;

@@ -4,6 +4,7 @@
 import type { Block, Builder, Var } from '../ir/builder.ts';
 import type { Frontend, Instruction, RegionContext } from '../ir/frontend.ts';
 import * as layout from './layout.ts';
+import { makeReducible } from './reducible.ts';
 
 /** Guest code bytes for decoding. */
 export interface CodeSource {
@@ -269,7 +270,7 @@ export function buildRegion(
     if (b.term?.kind === 'call' && flagsDead(b.term.pc)) b.term = { ...b.term, flagsDead: true };
   dispatch?.emit(ir);
   return {
-    entry: dispatch?.entry ?? (blocks.get(pc) as Block),
+    entry: makeReducible(ir, dispatch?.entry ?? (blocks.get(pc) as Block)),
     entries: dispatch?.targets ?? [],
     pages,
     instructions: decoded.size,
@@ -360,7 +361,7 @@ class Dispatch {
 /** Instructions of a region that switches over its indirect jumps: more than this and compiling it takes too long. */
 const DISPATCH_LIMIT = 1500;
 /** More targets than this: the jumps leave the region as in baseline code. */
-const MOST_TARGETS = 40;
+const MOST_TARGETS = 100;
 /** Every so many dispatches a region looks whether anything is pending. */
 const FUEL_MASK = 0x3fff;
 
