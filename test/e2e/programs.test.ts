@@ -233,5 +233,7 @@ describe('compiled programs', { concurrency: 2 }, () => {
   c('wakeups.c');
   c('wild-addresses.c');
   c('locked-faults.c');
+  c('segments.c');
+  c('machine.c');
   for (const how of ['abort', 'segv', 'fpe', 'ill', 'kill', 'term', 'pipe', 'exit']) c('dies.c', [], [how]);
 });

@@ -8,6 +8,7 @@
  *
  * The opcode string, tokens apart by a space (SDM volume 2, section 3.1.1.1):
  *   NP 66 F3 F2        first, mandatory prefix (NP: none of them). Without one, F2/F3 are ignored and 66 is operand size.
+ *   NFx                neither F2 nor F3
  *   REX.W  REX.W0      only with / without REX.W
  *   VEX.128.66.0F38.W0 fields in any order: L 128|256|LZ|LIG, prefix NP|66|F3|F2, map 0F|0F38|0F3A, W0|W1|WIG
  *   0F, 0F 38, 0F 3A   map, then the opcode byte; +r: register in its low three bits
@@ -49,7 +50,7 @@ export interface InstructionOptions {
   readonly mmx?: boolean;
   /** Groups for the coverage page and for `x87` / `sse` state bookkeeping. */
   readonly group?: string;
-  /** Cannot be compared with a native run of the same bytes (time, randomness, identity, control transfer, privilege): why. */
+  /** Cannot be compared with a native run of the same bytes (time, randomness, identity, control transfer): why. */
   readonly untestable?: string;
 }
 

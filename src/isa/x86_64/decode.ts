@@ -332,7 +332,7 @@ function specificity(o: Opcode): number {
   return (o.prefix >= 0 ? 32 : 0) + (o.rm >= 0 ? 16 : 0) + (o.mod !== 'any' ? 8 : 0) + (o.digit >= 0 ? 4 : 0) + (o.w >= 0 ? 2 : 0) + (o.l >= 0 ? 1 : 0);
 }
 function matches(o: Opcode, prefix: number, w: number, l: number, modrm: number): boolean {
-  if (o.prefix >= 0 && o.prefix !== prefix) return false;
+  if ((o.prefix >= 0 && o.prefix !== prefix) || (o.noRep && prefix >= 2)) return false;
   if (o.w >= 0 && o.w !== w) return false;
   if (o.l >= 0 && o.l !== l) return false;
   if (!o.modrm) return true;

@@ -12,6 +12,8 @@ export interface Opcode {
   readonly plusR: boolean;
   /** Mandatory prefix: 0 NP, 1 66, 2 F3, 3 F2; -1: not a matter of this row. */
   readonly prefix: number;
+  /** NFx: not with F2 or F3, which others ignore. */
+  readonly noRep: boolean;
   /** REX.W / VEX.W: 0, 1, or -1 for either. */
   readonly w: number;
   /** VEX.L: 0, 1, or -1. */
@@ -37,6 +39,7 @@ export function parseOpcode(text: string, operands: readonly Operand[]): Opcode 
   const tokens = text.split(' ');
   let at = 0;
   let prefix = -1;
+  let noRep = false;
   let w = -1;
   let l = -1;
   let map = 0;
@@ -61,6 +64,10 @@ export function parseOpcode(text: string, operands: readonly Operand[]): Opcode 
   } else {
     if (PREFIXES.includes(token) && tokens.length > 1) {
       prefix = PREFIXES.indexOf(token);
+      token = tokens[++at] as string;
+    }
+    if (token === 'NFx') {
+      noRep = true;
       token = tokens[++at] as string;
     }
     if (token === 'REX.W' || token === 'REX.W0') {
@@ -109,5 +116,5 @@ export function parseOpcode(text: string, operands: readonly Operand[]): Opcode 
     if ('BH'.includes(o.place) && map < MAP_VEX) bad(`operand ${o.code} needs VEX`);
     if ((o.place === 'I' || o.place === 'J' || o.place === 'O' || o.place === 'L') && immediates.length === 0) bad(`operand ${o.code} needs an immediate`);
   }
-  return { map, byte, plusR, prefix, w, l, modrm, digit, mod, rm, immediates };
+  return { map, byte, plusR, prefix, noRep, w, l, modrm, digit, mod, rm, immediates };
 }

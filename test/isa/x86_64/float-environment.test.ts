@@ -1,7 +1,7 @@
 /**
  * The floating-point environment against the host CPU: every SSE, AVX, FMA and F16C row that computes, translated in exact
  * mode, with random MXCSR (rounding, FTZ, DAZ, masks, flags already set): result, MXCSR and #XM must be the processor's.
- * LUNAGATE_CASES, LUNAGATE_SEED and LUNAGATE_ROWS as in semantics.test.ts.
+ * How many: slice.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,25 +9,15 @@ import { setFlagsFromString } from 'node:v8';
 import { assumeMadd } from '../../../src/ir/relaxed.ts';
 import { ENCODINGS, type Encoding } from '../../../src/isa/x86_64/declare.ts';
 import { type Case, encodeRandom, randomData, randomState } from './generate.ts';
-import { DATA, nativeAvailable, sameApproximations, XMM } from './native-executor.ts';
+import { judgedInEnvironment } from './judges.ts';
+import { DATA, nativeAvailable, XMM } from './native-executor.ts';
 import { Random } from './random.ts';
 import { compare, decodeAll, describeCase, frontend, runInterpreted, runNative, runWasm } from './semantics.ts';
+import { CASES, inSlice, SEED, tell } from './slice.ts';
 
-const CASES = Number(process.env['LUNAGATE_CASES'] ?? 12);
-const SEED = Number(process.env['LUNAGATE_SEED'] ?? 1);
-const ROWS = new RegExp(process.env['LUNAGATE_ROWS'] ?? '');
 const SHOWN = 3;
 
-/** Rows whose meaning depends on MXCSR or that raise its flags. */
-const COMPUTES =
-  /^v?(add|sub|mul|div|min|max|sqrt|cmp|u?comi|round|h(add|sub)|addsub|dp|cvt|f?n?m(add|sub))[a-z0-9]*(ps|pd|ss|sd|ph|si|dq|pi)$/;
-const INTEGERS = /^(v?p|xadd|cmpxchg)/;
-const rows = ENCODINGS.filter((row) =>
-    COMPUTES.test(row.mnemonic) ||
-    row.options.cpuid === 'fma' ||
-    (sameApproximations && /^v?r(cp|sqrt)[ps]s$/.test(row.mnemonic))).filter(
-  (row) => !INTEGERS.test(row.mnemonic) && /^(sse|avx|fma|f16c)/.test(row.options.cpuid ?? ''),
-);
+const rows = ENCODINGS.filter(judgedInEnvironment);
 
 interface Format {
   readonly size: 2 | 4 | 8;
@@ -136,15 +126,18 @@ function generate(row: Encoding, random: Random): Case {
 const skip = nativeAvailable ? false : 'needs an x86-64 Linux host';
 
 for (const fused of [true, false]) {
-  test(`every computing row with random MXCSR${fused ? '' : ', multiply-add in integers'}`, { skip }, () => {
+  test(`every computing row with random MXCSR${fused ? '' : ', multiply-add in integers'}`, { skip }, (t) => {
     const failures: string[] = [];
+    const work = { encodings: 0, cases: 0, mismatches: 0 };
+    const started = performance.now();
     let cases = 0;
     let traps = 0;
     frontend.exactFloat = true;
     if (!fused) assumeMadd(false);
     try {
       for (const row of rows) {
-        if (!ROWS.test(`${row.mnemonic} ${row.text}`) || (!fused && row.options.cpuid !== 'fma')) continue;
+        if (!inSlice(row) || (!fused && row.options.cpuid !== 'fma')) continue;
+        work.encodings++;
         const random = new Random(SEED * 999_983 + row.id * 104_729 + (fused ? 0 : 1));
         for (let n = 0, failed = 0; n < CASES && failed < SHOWN; n++) {
           const c = generate(row, random);
@@ -170,6 +163,7 @@ for (const fused of [true, false]) {
       frontend.exactFloat = false;
       assumeMadd(undefined);
     }
+    tell(t, fused ? 'floating-point environment' : 'multiply-add in integers', { ...work, cases, mismatches: failures.length }, started);
     assert.ok(cases > 0, 'no row matches');
     assert.equal(
       failures.length,

@@ -1,7 +1,7 @@
 /**
  * Random programs with forward branches, a counted loop and a called function, natively and through the real translator
  * (regions, linking, both tiers): what is carried across blocks, back edges and calls is judged here.
- * LUNAGATE_CASES and LUNAGATE_SEED as in semantics.test.ts.
+ * How many: slice.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,9 +16,9 @@ import { Random } from './random.ts';
 import { compare, decodeAll, describeCase, loadState, type Outcome, outcomeOf, runNative } from './semantics.ts';
 import { unfit } from './sequences.ts';
 import { unsharedExchange } from '../../jit/run-region.ts';
+import { CASES, partSeed, share, tell } from './slice.ts';
 
-const PROGRAMS = Number(process.env['LUNAGATE_CASES'] ?? 12) * 8;
-const SEED = Number(process.env['LUNAGATE_SEED'] ?? 1);
+const PROGRAMS = share(CASES * 8);
 const START = CODE + CODE_AT;
 
 // ---- programs ----
@@ -153,7 +153,8 @@ function shrink(p: Program): Program {
   return p;
 }
 
-test('random programs with branches, a loop and calls', { skip: nativeAvailable ? false : 'needs an x86-64 Linux host' }, () => {
+test('random programs with branches, a loop and calls', { skip: nativeAvailable ? false : 'needs an x86-64 Linux host' }, (t) => {
+  const started = performance.now();
   // no push or pop: a long loop would run the stack out of DATA
   const all = ENCODINGS.filter((row) => unfit(row) === undefined && row.opcode.map < 4 && !/^(push|pop)(f|fq|$)/.test(row.mnemonic));
   const rows = {
@@ -163,11 +164,12 @@ test('random programs with branches, a loop and calls', { skip: nativeAvailable 
   };
   const failures: string[] = [];
   for (let n = 0; n < PROGRAMS && failures.length < 3; n++) {
-    const program = generate(new Random(SEED * 15_485_863 + n * 32_452_843), rows);
+    const program = generate(new Random(partSeed * 15_485_863 + n * 32_452_843), rows);
     if (differences(program).length === 0) continue;
     const shortest = shrink(program);
     const c: Case = { ...shortest.start, bytes: assemble(shortest) };
     failures.push(`program ${n}\n${describeCase(c, decodeAll(c.bytes))}\n  ${differences(shortest).join('\n  ')}`);
   }
+  tell(t, 'programs with branches, loops and calls', { encodings: all.length, cases: PROGRAMS, mismatches: failures.length }, started);
   assert.equal(failures.length, 0, failures.join('\n\n'));
 });

@@ -1,7 +1,7 @@
 /**
  * Random straight-line programs against the host CPU, so that what is carried from one instruction to the next (lazy
  * flags, partial registers, dead stores) is judged too. A failing program is shrunk to the shortest that still fails.
- * LUNAGATE_CASES and LUNAGATE_SEED as in semantics.test.ts.
+ * How many: slice.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,9 +12,9 @@ import { nativeAvailable } from './native-executor.ts';
 import { Random } from './random.ts';
 import { unfit } from './sequences.ts';
 import { compare, type CompareOptions, decodeAll, describeCase, frontend, runInterpreted, runNative, runWasm } from './semantics.ts';
+import { CASES, partSeed, share, tell } from './slice.ts';
 
-const PROGRAMS = Number(process.env['LUNAGATE_CASES'] ?? 12) * 25;
-const SEED = Number(process.env['LUNAGATE_SEED'] ?? 1);
+const PROGRAMS = share(CASES * 25);
 
 interface Program {
   readonly insns: readonly Uint8Array[];
@@ -54,13 +54,14 @@ function shrink(p: Program, wasm: boolean, exact: boolean): Program {
   return p;
 }
 
-for (const exact of [false, true]) test(`random programs against the host CPU${exact ? ', floating point exact' : ''}`, { skip: nativeAvailable ? false : 'needs an x86-64 Linux host' }, () => {
+for (const exact of [false, true]) test(`random programs against the host CPU${exact ? ', floating point exact' : ''}`, { skip: nativeAvailable ? false : 'needs an x86-64 Linux host' }, (t) => {
+  const started = performance.now();
   const rows = ENCODINGS.filter((row) => unfit(row, exact) === undefined);
   const integer = rows.filter((row) => row.operands.every((o) => 'EGRMZIOgprone'.includes(o.place)) && row.options.flags !== undefined);
   const reading = rows.filter((row) => row.options.reads !== undefined);
   const failures: string[] = [];
   for (let n = 0; n < PROGRAMS && failures.length < 5; n++) {
-    const random = new Random(SEED * 7_368_787 + n * 104_729);
+    const random = new Random(partSeed * 7_368_787 + n * 104_729);
     // with all exceptions masked, or few programs would come to their end
     const state = randomState(random, exact ? { mxcsr: [0x1f80 | (random.u32() & 0xe07f)] } : {});
     const length = 5 + random.below(25);
@@ -78,5 +79,6 @@ for (const exact of [false, true]) test(`random programs against the host CPU${e
     const c = caseOf(shortest);
     failures.push(`program ${n}\n${describeCase(c, decodeAll(c.bytes))}\n  ${differences(shortest, wasm, exact).join('\n  ')}`);
   }
+  tell(t, `programs${exact ? ', floating point exact' : ''}`, { encodings: rows.length, cases: PROGRAMS, mismatches: failures.length }, started);
   assert.equal(failures.length, 0, failures.join('\n\n'));
 });

@@ -1,7 +1,6 @@
 /**
  * The x87 rows against the host CPU, with operands, control words and stack states of their own: results, flags, tags
- * and, by an FNSTENV behind every other case, the instruction and data pointers. LUNAGATE_CASES, LUNAGATE_SEED and
- * LUNAGATE_ROWS as in semantics.test.ts.
+ * and, by an FNSTENV behind every other case, the instruction and data pointers. How many: slice.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,10 +10,9 @@ import { DATA, nativeAvailable } from './native-executor.ts';
 import { Random } from './random.ts';
 import { compare, decodeAll, describeCase, type Outcome, runInterpreted, runNative, runWasm } from './semantics.ts';
 import { fillOperand, fillX87 } from './x87-values.ts';
+import { CASES as SLICE, inSlice, SEED, tell } from './slice.ts';
 
-const CASES = Number(process.env['LUNAGATE_CASES'] ?? 24);
-const SEED = Number(process.env['LUNAGATE_SEED'] ?? 1);
-const ROWS = new RegExp(process.env['LUNAGATE_ROWS'] ?? '');
+const CASES = 2 * SLICE;
 /** One case in so many also runs as WebAssembly. */
 const WASM_EVERY = 8;
 const skip = nativeAvailable ? false : 'needs an x86-64 Linux host';
@@ -42,11 +40,14 @@ export function x87Case(row: Encoding, random: Random, room = false): Case {
   return { ...c, bytes: random.chance(0.5) ? Uint8Array.from([...c.bytes, ...STORE_ENVIRONMENT]) : c.bytes };
 }
 
-test('x87 rows against the host CPU', { skip }, () => {
+test('x87 rows against the host CPU', { skip }, (t) => {
   const failures: string[] = [];
+  const started = performance.now();
+  let encodings = 0;
   let cases = 0;
   for (const row of ENCODINGS) {
-    if (row.options.group !== 'x87' || row.options.untestable !== undefined || !ROWS.test(`${row.mnemonic} ${row.text}`)) continue;
+    if (row.options.group !== 'x87' || row.options.untestable !== undefined || !inSlice(row)) continue;
+    encodings++;
     const random = new Random(SEED * 1_000_003 + row.id * 7919);
     for (let n = 0; n < CASES && failures.length < 20; n++) {
       const c = x87Case(row, random);
@@ -65,6 +66,7 @@ test('x87 rows against the host CPU', { skip }, () => {
       if (differences.length > 0) failures.push(`${row.mnemonic} "${row.text}" case ${n}\n${describeCase(c, insns)}\n${stack(c)}\n  ${differences.join('\n  ')}`);
     }
   }
+  tell(t, 'x87 with its environment', { encodings, cases, mismatches: failures.length }, started);
   assert.ok(cases > 0, 'no row matches');
   assert.equal(failures.length, 0, `${failures.length} of ${cases} cases differ:\n\n${failures.join('\n\n')}`);
 });

@@ -30,7 +30,7 @@ instruction(
 /** Privileged; a register that does not exist is #UD before that. */
 function systemRegister(place: 'cr' | 'dr', opcode: string, first: Operand, second: Operand): void {
   const exists = place === 'cr' ? [0, 2, 3, 4, 8] : [0, 1, 2, 3, 4, 5, 6, 7];
-  instruction('mov', { untestable: 'privileged', flow: 'stop' }, [enc(`${opcode} /r`, first, second)], (x) => x.trap(exists.includes(x.insn.reg) ? TRAP.protection : TRAP.undefined));
+  instruction('mov', { flow: 'stop' }, [enc(`${opcode} /r`, first, second)], (x) => x.trap(exists.includes(x.insn.reg) ? TRAP.protection : TRAP.undefined));
 }
 systemRegister('cr', '0F 20', w(Rq), r(Cq));
 systemRegister('dr', '0F 21', w(Rq), r(Dq));

@@ -58,7 +58,7 @@ export const RANDOM: Helper = {
   },
 };
 for (const [name, digit] of [['rdrand', 6], ['rdseed', 7]] as const) {
-  instruction(name, { flags: 'oszapc', untestable: 'random', cpuid: name }, [enc(`0F C7 /${digit}`, w(Rv))], (x, dst) => {
+  instruction(name, { flags: 'oszapc', untestable: 'random', cpuid: name }, [enc(`NFx 0F C7 /${digit}`, w(Rv))], (x, dst) => {
     const v = x.ir.call(RANDOM, [])[0] as Value;
     x.write(dst, x.narrow(v, 64, x.size));
     x.flags.explicit(x.ir.const32(RFLAGS.CF)); // always successful
@@ -108,7 +108,7 @@ instruction('clwb', { cpuid: 'clwb' }, [enc('66 0F AE /6', r(Mb))], touch);
 
 // ---- not for user mode: #GP ----
 
-const PRIVILEGED = { flow: 'stop', untestable: 'privileged' } as const;
+const PRIVILEGED = { flow: 'stop' } as const;
 const denied = (x: Emitter): void => x.trap(TRAP.protection);
 instruction('hlt', PRIVILEGED, [enc('F4')], denied);
 instruction('cli', PRIVILEGED, [enc('FA')], denied);
@@ -132,9 +132,24 @@ instruction('lmsw', PRIVILEGED, [enc('0F 01 /6', r(Ew))], denied);
 instruction('xsetbv', { ...PRIVILEGED, cpuid: 'osxsave' }, [enc('NP 0F 01 D1')], denied);
 instruction('lldt', PRIVILEGED, [enc('0F 00 /2', r(Ew))], denied);
 instruction('ltr', PRIVILEGED, [enc('0F 00 /3', r(Ew))], denied);
-// UMIP: the descriptor-table stores are emulated or refused by Linux; refused here, as without the emulation.
-instruction('sgdt', PRIVILEGED, [enc('0F 01 /0', Mp)], denied);
-instruction('sidt', PRIVILEGED, [enc('0F 01 /1', Mp)], denied);
-instruction('smsw', PRIVILEGED, [enc('0F 01 /4', w(Ev))], denied);
-instruction('sldt', PRIVILEGED, [enc('0F 00 /0', w(Ev))], denied);
-instruction('str', PRIVILEGED, [enc('0F 00 /1', w(Ev))], denied);
+// Where the processor keeps these from user mode (UMIP), Linux stores values of its own in their stead (arch/x86/kernel/umip.c).
+const UMIP = { group: 'umip' } as const;
+for (const [name, digit, base] of [['sgdt', 0, 0xffff_ffff_fffe_0000n], ['sidt', 1, 0xffff_ffff_ffff_0000n]] as const) {
+  instruction(name, UMIP, [enc(`0F 01 /${digit}`, w(Mp))], (x, dst) => {
+    x.probeWrite(dst, 10);
+    x.store(dst, 'i32.store16', x.ir.const32(0)); // limit
+    x.store(dst, 'i64.store', x.ir.const64(base), 2);
+  });
+}
+for (const [name, row, value] of [['smsw', '0F 01 /4', 0x8005_0033], ['sldt', '0F 00 /0', 0], ['str', '0F 00 /1', 0x40]] as const) {
+  instruction(name, UMIP, [enc(row, w(Ev))], (x, dst) => {
+    const { ir } = x;
+    if (x.isMemory(dst)) x.store(dst, 'i32.store16', ir.const32(value));
+    else if (x.size !== 32) x.write(dst, x.const(value));
+    else {
+      // the kernel copies four bytes into the saved register: the upper half stays
+      const n = x.register(dst);
+      x.setGpr(n, ir.i64.or(ir.i64.and(x.gpr(n), ir.const64(0xffffffff_00000000n)), ir.const64(value)));
+    }
+  });
+}

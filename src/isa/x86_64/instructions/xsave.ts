@@ -142,8 +142,8 @@ for (const [suffix, rex] of [['', 'REX.W0'], ['64', 'REX.W']] as const) {
   instruction(`xsaveopt${suffix}`, { group: 'xsave', cpuid: 'xsaveopt' }, [enc(`NP ${rex} 0F AE /6`, rw(Mstate))], save(true));
   instruction(`xsavec${suffix}`, { group: 'xsave', cpuid: 'xsavec' }, [enc(`NP ${rex} 0F C7 /4`, w(Mstate))], saveCompacted);
   const denied: Semantics = (x) => x.trap(TRAP.protection);
-  instruction(`xsaves${suffix}`, { flow: 'stop', untestable: 'privileged' }, [enc(`NP ${rex} 0F C7 /5`, w(Mstate))], denied);
-  instruction(`xrstors${suffix}`, { flow: 'stop', untestable: 'privileged' }, [enc(`NP ${rex} 0F C7 /3`, r(Mstate))], denied);
+  instruction(`xsaves${suffix}`, { flow: 'stop' }, [enc(`NP ${rex} 0F C7 /5`, w(Mstate))], denied);
+  instruction(`xrstors${suffix}`, { flow: 'stop' }, [enc(`NP ${rex} 0F C7 /3`, r(Mstate))], denied);
 }
 
 // ecx 0: XCR0; 1, with the feature of that name: which of its components are in use
