@@ -211,11 +211,21 @@ function serve(child: ChildProcess, options: RunOptions, numbers: ReadonlyMap<nu
       onHookError({ error, syscall: call.name, pid: call.pid, tid: call.tid, call: description, outcome });
     },
   };
-  child.on('message', (_, socket) => {
-    if (socket !== undefined) new Connection(socket as Socket, service);
+  const streams = new Set<Socket>();
+  let ended = false;
+  child.on('message', (_, handle) => {
+    const stream = handle as Socket | undefined;
+    if (stream === undefined) return;
+    new Connection(stream, service);
+    streams.add(stream.once('close', () => streams.delete(stream)));
+    if (ended) stream.unref();
   });
   // Processes of the guest's that outlive the first one are served as long as this process lives for other reasons.
-  child.once('exit', () => child.channel?.unref());
+  child.once('exit', () => {
+    ended = true;
+    child.channel?.unref();
+    for (const stream of streams) stream.unref();
+  });
 }
 
 function commandLine(options: RunOptions): string[] {

@@ -367,6 +367,17 @@ describe('hooks and processes', { concurrency: 2, timeout: 120_000 }, () => {
     }));
     assert.deepEqual([r.stdout, users], ['99\n', [65534n, 65534n]], r.stderr);
   });
+  test('a process left behind does not keep this one', () => {
+    const program = join(directory, 'leaves.ts');
+    const pid = join(directory, 'left.pid');
+    writeFileSync(program, `import { run } from ${JSON.stringify(join(root, 'src/index.ts'))};
+      let calls = 0;
+      const { status } = await run({ program: '/bin/sh', args: ['-c', 'sleep 1000 & echo $! >${pid}; exit 4'], stdio: 'ignore', hooks: { '*': () => void calls++ } }).exited;
+      console.log(status, calls > 20);`);
+    const r = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', program], { encoding: 'utf8', env, timeout: 60_000 });
+    process.kill(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
+    assert.deepEqual([r.stdout, r.status], ['4 true\n', 0], r.stderr);
+  });
   test('the guest sees nothing of it', async () => {
     const plain = native([guestProgram, 'look'], { env });
     const r = await output(guest(['look'], { env: { PATH: env.PATH, HOME: work, LANG: env.LANG }, hooks: { getdents64: () => undefined } }));
