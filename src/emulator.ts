@@ -191,7 +191,11 @@ class Emulator {
     machine.signals.setFlagAddress(machine.stateAddress + layout.PENDING);
     this.#pending = new Int32Array(machine.stateMemory.buffer, layout.PENDING, 1);
 
-    const code = new CodePages(guestMemory, (addr) => space.protAt(addr));
+    const isVolatile = (addr: number): boolean => {
+      const m = space.find(addr);
+      return m !== undefined && (m.shared || (m.prot & PROT_WRITE) !== 0);
+    };
+    const code = new CodePages(guestMemory, (addr) => space.protAt(addr), isVolatile);
     const self = this;
     this.#jit = new Jit(this.#frontend, machine.memory, machine.pages, machine.stateMemory, {
       code,
@@ -528,6 +532,9 @@ class Emulator {
 
   #reportUndefined(pc: number): void {
     const window = this.#machine.guestMemory.readPartial(pc, 15);
+    // UD0, UD1 and UD2 are there to be undefined: the guest means it.
+    const insn = this.#frontend.decode(window, 0, pc);
+    if (insn !== undefined && /^ud[012]/.test(this.#frontend.format(insn))) return;
     const bytes = [...window].map((b) => b.toString(16).padStart(2, '0')).join(' ');
     this.#complain(`invalid or unsupported instruction at 0x${pc.toString(16)}${this.#programs.describe(pc)}: ${bytes}`);
   }

@@ -5,25 +5,30 @@ import type { CodeSource } from './region.ts';
 const PAGE = 4096;
 /** Bytes of the next page that belong to a window, so that an instruction across the border is whole. */
 const OVERLAP = 16;
-const PROT_WRITE = 2;
 const PROT_EXEC = 4;
 
 export class CodePages implements CodeSource {
   readonly #memory: GuestMemory;
   readonly #protAt: (addr: number) => number;
+  readonly #isVolatile: (addr: number) => boolean;
   readonly #pages = new Map<number, Uint8Array>();
 
-  /** `protAt`: the guest's PROT_ bits of an address, 0 if unmapped. */
-  constructor(memory: GuestMemory, protAt: (addr: number) => number) {
+  /**
+   * `protAt`: the guest's PROT_ bits of an address, 0 if unmapped. `isVolatile`: code there may change without a system
+   * call, because it can be written where it is or through another mapping.
+   */
+  constructor(memory: GuestMemory, protAt: (addr: number) => number, isVolatile: (addr: number) => boolean) {
     this.#memory = memory;
     this.#protAt = protAt;
+    this.#isVolatile = isVolatile;
   }
 
-  window(pc: number): { bytes: Uint8Array; at: number } | undefined {
+  window(pc: number): { bytes: Uint8Array; at: number; volatile: boolean } | undefined {
     if (!(pc >= 0 && pc < this.#memory.size)) return undefined;
     const page = Math.floor(pc / PAGE);
     const at = pc - page * PAGE;
     let bytes = this.#pages.get(page);
+    let volatile = false;
     if (bytes === undefined) {
       const prot = this.#protAt(pc);
       if ((prot & PROT_EXEC) === 0) return undefined;
@@ -31,9 +36,10 @@ export class CodePages implements CodeSource {
       const more = next < this.#memory.size && (this.#protAt(next) & PROT_EXEC) !== 0 ? OVERLAP : 0;
       bytes = this.#memory.readPartial(page * PAGE, PAGE + more);
       if (bytes.length === 0) return undefined;
-      if ((prot & PROT_WRITE) === 0) this.#pages.set(page, bytes);
+      volatile = this.#isVolatile(pc) || (more > 0 && this.#isVolatile(next));
+      if (!volatile) this.#pages.set(page, bytes);
     }
-    return { bytes, at };
+    return { bytes, at, volatile };
   }
 
   /** Forget what lies in [start, end), and the page before, whose window reaches into it. */

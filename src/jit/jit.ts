@@ -453,6 +453,11 @@ export class Jit {
   /** `budget`: state.pc is hot; also a safe point. */
   #spent(): number {
     const pc = this.pc;
+    if (this.#words[layout.STALE >> 2] !== 0) {
+      this.#words[layout.STALE >> 2] = 0;
+      this.invalidate(pc, pc + 1);
+      return -1;
+    }
     this.#host.poll();
     if (this.pc !== pc) return -1;
     if (this.#regions.get(pc)?.optimised !== true && !this.#promote(pc)) {
@@ -589,11 +594,12 @@ export class Jit {
     this.#during(PHASE['baseline V8'], () => instantiate(bytes, this.#linkedImports(0, 0, functions), false));
     objects.forEach((o, k) => {
       const codeOffset = codeOffsets[k] as number;
-      this.#enter({
+      const { pages, volatile } = built[k] as BuiltRegion;
+      this.#enterBuilt(volatile, {
         pc: o.pc,
         slot: this.#slotOf(o.pc),
         optimised: false,
-        pages: (built[k] as BuiltRegion).pages,
+        pages,
         counter: counters[k] as number,
         precise,
         codeOffset,
@@ -631,7 +637,7 @@ export class Jit {
     const { bytes, codeOffsets } = m.finish();
     const g = { m: this.#memory, s: this.#state, t: this.#table };
     this.#during(PHASE['optimised V8'], () => instantiate(bytes, { g, r: this.#fns, h: helpers }, true));
-    const made = {
+    const made: Region = {
       pc,
       slot,
       optimised: true,
@@ -642,7 +648,7 @@ export class Jit {
       extent: repeated,
       sites: undefined,
     };
-    this.#enter(made);
+    this.#enterBuilt(region.volatile, made);
     for (const entry of region.entries) {
       const at = this.#slotOf(entry);
       this.#enter({ ...made, pc: entry, slot: at });
@@ -721,6 +727,12 @@ export class Jit {
     s.modules++;
     s.instructions += instructions;
     s.bytes += bytes;
+  }
+
+  /** `volatile`: its code may have changed by the time a fault in it is to be placed. */
+  #enterBuilt(volatile: boolean, region: Region): void {
+    if (volatile) region.sites = this.#findSites(region);
+    this.#enter(region);
   }
 
   #enter(region: Region): void {

@@ -11,6 +11,8 @@ export const PENDING = 0x1000;
 export const ENTRY = 0x1008;
 /** i64: guest pc of the indirect jump under way. */
 export const SITE = 0x1010;
+/** i32: the code at state.pc is no longer what its region was made from. */
+export const STALE = 0x1018;
 /** 32 bytes: operands of HelperEnv.compareExchange. */
 export const EXCHANGE = 0x1020;
 /** Byte: what the thread is doing, one of PHASES by position; for who samples it from outside. */

@@ -1,7 +1,11 @@
 /**
  * Which instructions make a region, and its IR: everything direct jumps reach from the entry up to a limit, in blocks.
+ *
+ * Code that may change without a system call (a page that is writable as well, shared memory) is compared with what was decoded
+ * each time a block of it is entered; where it differs the region ends, and is forgotten. So a change counts from the next
+ * branch on, as processors before the Pentium had it and programs are written for.
  */
-import type { Block, Builder, Var } from '../ir/builder.ts';
+import type { Block, Builder, Value, Var } from '../ir/builder.ts';
 import type { Frontend, Instruction, RegionContext } from '../ir/frontend.ts';
 import * as layout from './layout.ts';
 import { makeReducible } from './reducible.ts';
@@ -9,7 +13,7 @@ import { makeReducible } from './reducible.ts';
 /** Guest code bytes for decoding. */
 export interface CodeSource {
   /** A window of executable bytes with `bytes[at]` at `pc`; undefined if pc is not executable. Valid until the next call. */
-  window(pc: number): { readonly bytes: Uint8Array; readonly at: number } | undefined;
+  window(pc: number): { readonly bytes: Uint8Array; readonly at: number; /** It may change without a system call. */ readonly volatile?: boolean } | undefined;
 }
 
 export interface BuiltRegion {
@@ -21,6 +25,8 @@ export interface BuiltRegion {
   readonly entries: readonly number[];
   /** Direct calls and jumps that leave the region. */
   readonly exits: readonly number[];
+  /** Some of the code may change without a system call. */
+  readonly volatile: boolean;
 }
 
 interface Run {
@@ -51,6 +57,8 @@ export interface Extent {
 /** What is reached from an entry. */
 interface Reach {
   readonly decoded: Map<number, Instruction>;
+  /** The bytes of those that may change without a system call. */
+  readonly bytes: Map<number, Uint8Array>;
   /** First pcs of runs, in the order they were decoded. */
   readonly order: number[];
   /** Where blocks begin. */
@@ -67,6 +75,7 @@ function reach(frontend: Frontend, code: CodeSource, pc: number, extent: Extent)
   const { run, worth, jumps } = extent;
   let { limit } = extent;
   const decoded = new Map<number, Instruction>();
+  const bytes = new Map<number, Uint8Array>();
   const leaders = new Set<number>([pc]);
   const pages = new Set<number>();
   const order: number[] = [];
@@ -114,6 +123,7 @@ function reach(frontend: Frontend, code: CodeSource, pc: number, extent: Extent)
       const insn = frontend.decode(win.bytes, offset, at);
       if (insn === undefined) break;
       decoded.set(at, insn);
+      if (win.volatile === true) bytes.set(at, win.bytes.slice(offset, offset + insn.length));
       pages.add(Math.floor(at / 4096));
       pages.add(Math.floor((at + insn.length - 1) / 4096));
       const { flow, target } = insn;
@@ -143,7 +153,7 @@ function reach(frontend: Frontend, code: CodeSource, pc: number, extent: Extent)
     }
     if (firstSite >= 0) limit = Math.min(limit, DISPATCH_LIMIT);
   }
-  return { decoded, order, leaders, pages, inner, firstSite };
+  return { decoded, bytes, order, leaders, pages, inner, firstSite };
 }
 
 /** Instructions of the region at `pc`. */
@@ -160,7 +170,7 @@ export function buildRegion(
   extent: Extent,
 ): BuiltRegion | undefined {
   // 1. Decode what is reached.
-  const { decoded, order, leaders, pages, inner, firstSite } = reach(frontend, code, pc, extent);
+  const { decoded, bytes, order, leaders, pages, inner, firstSite } = reach(frontend, code, pc, extent);
   if (!decoded.has(pc)) return undefined;
   // A large interpreter takes V8 too long to compile in one piece, again for each handler that becomes hot.
   if (firstSite >= 0 && inner.size > MOST_TARGETS) {
@@ -213,7 +223,7 @@ export function buildRegion(
   const exits = new Map<number, Block>();
   const flagsDead = (to: number): boolean => {
     const win = code.window(to);
-    if (win === undefined || !frontend.flagsDead(win.bytes, win.at, to)) return false;
+    if (win === undefined || win.volatile === true || !frontend.flagsDead(win.bytes, win.at, to)) return false;
     // The region then depends on the code there.
     pages.add(Math.floor(to / 4096)).add(Math.floor((to + 6 * frontend.maxInstructionLength) / 4096));
     return true;
@@ -241,16 +251,20 @@ export function buildRegion(
           blocks,
         )
       : undefined;
+  /** By pc of a run: where its instructions are, if that is not the block it is entered by. */
+  const bodies = new Map<number, Block>();
   const emitted = new Set<number>();
   const emitRun = (r: Run): void => {
     emitted.add(r.pc);
-    const block = blocks.get(r.pc) as Block;
+    let block = blocks.get(r.pc) as Block;
     ir.begin(block);
-    frontend.beginBlock(
-      ctx,
-      block,
-      r.preds === 1 && r.from >= 0 && emitted.has(r.from) ? blocks.get(r.from) : undefined,
-    );
+    if (bytes.size > 0 && r.insns.some((insn) => bytes.has(insn.pc))) {
+      block = checkCode(ir, r.pc, Buffer.concat(r.insns.map((insn) => bytes.get(insn.pc) ?? codeOf(code, insn))));
+      bodies.set(r.pc, block);
+      ir.begin(block);
+    }
+    const known = r.preds === 1 && r.from >= 0 && emitted.has(r.from);
+    frontend.beginBlock(ctx, block, known ? (bodies.get(r.from) ?? blocks.get(r.from)) : undefined);
     for (const insn of r.insns) {
       ir.insn(insn.pc);
       frontend.emit(ctx, insn);
@@ -275,7 +289,41 @@ export function buildRegion(
     pages,
     instructions: decoded.size,
     exits: [...calls, ...exits.keys()],
+    volatile: bytes.size > 0,
   };
+}
+
+function codeOf(code: CodeSource, { pc, length }: Instruction): Uint8Array {
+  const window = code.window(pc);
+  return window?.bytes.slice(window.at, window.at + length) ?? new Uint8Array(length);
+}
+
+/** End the open block with a comparison of the code at `pc` with `bytes`; the block to go on in if it is the same. */
+function checkCode(ir: Builder, pc: number, bytes: Uint8Array): Block {
+  const { i32, i64 } = ir;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  ir.insn(pc);
+  let differs: Value | undefined;
+  const add = (value: Value): void => {
+    differs = differs === undefined ? value : i64.or(differs, value);
+  };
+  const word = (at: number): void => add(i64.xor(ir.load('i64.load', ir.const64(pc + at)), ir.const64(view.getBigInt64(at, true))));
+  const { length } = bytes;
+  let at = 0;
+  for (; at + 8 <= length; at += 8) word(at);
+  // The rest: once more with bytes that were compared already, or in smaller pieces.
+  if (at < length && length > 8) word(length - 8);
+  else {
+    for (; at + 4 <= length; at += 4) add(i64.extend_i32_u(i32.xor(ir.load('i32.load', ir.const64(pc + at)), ir.const32(view.getInt32(at, true)))));
+    for (; at < length; at++) add(i64.extend_i32_u(i32.xor(ir.load('i32.load8_u', ir.const64(pc + at)), ir.const32(bytes[at] as number))));
+  }
+  const same = ir.newBlock();
+  const stale = ir.newBlock();
+  ir.branch(i64.eqz(differs as Value), same, stale);
+  ir.begin(stale);
+  ir.stateStore('i32.store', layout.STALE, ir.const32(1));
+  ir.end({ kind: 'jumpIndirect', pc: ir.const64(pc), spent: true });
+  return same;
 }
 
 /**

@@ -22,6 +22,8 @@ describe('threads.c', () => {
   test('statically linked', { timeout: 180_000 }, () => same([compile('threads.c', ['-pthread', '-static']), 'locks', 'processes']));
 });
 
+test('generated-code.c', { timeout: 180_000 }, () => same([compile('generated-code.c', ['-pthread'])]));
+
 describe('threads of programs', () => {
   before(() => {
     let text = '';
