@@ -70,6 +70,10 @@ describe('the package', () => {
     writeFileSync(join(directory, 'first.mts'), `${blocks[0]}console.log(stderr, status, stdout.split('\\n')[0]);`);
     const first = spawnSync(process.execPath, ['--no-warnings', 'first.mts'], { cwd: directory, encoding: 'utf8', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } });
     assert.equal(first.stdout, `cat: /etc/shadow: Permission denied\n 1 ${readFileSync('/etc/passwd', 'utf8').split('\n')[0]}\n`, first.stderr);
+    const readme = /```ts\n([^]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))?.[1] as string;
+    writeFileSync(join(directory, 'readme.mts'), readme);
+    const shown = spawnSync(process.execPath, ['--no-warnings', 'readme.mts'], { cwd: directory, encoding: 'utf8', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } });
+    assert.equal(shown.stdout, "{\n  stdout: '',\n  stderr: 'cat: /etc/shadow: Permission denied\\n',\n  status: 1,\n  signal: null\n}\n", shown.stderr);
     writeFileSync(join(directory, 'count.ts'), blocks[1] as string);
     const counted = spawnSync(join(modules, 'lunagate/bin/lunagate'), ['--hooks', 'count.ts', 'cat', '/etc/shadow', '/dev/null'], { cwd: directory, encoding: 'utf8', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' } });
     assert.match(counted.stderr, /^cat: \/etc\/shadow: Permission denied\n\d+ files opened\n$/);
