@@ -206,9 +206,9 @@ function words(text: string, count: number): number[] {
   return Array.from({ length: count }, (_, k) => [0, 1, 2, 3].reduce((n, j) => n | ((text.charCodeAt(4 * k + j) || 0) << (8 * j)), 0));
 }
 
-const DEFAULT_LEVEL = 'x86-64-v2';
+const DEFAULT_LEVEL = 'x86-64-v3';
 /** The model in use. Set once before any guest code runs. */
-export let cpuModel = new CpuModel([...V2, 'rdtscp', 'fsgsbase', 'rdrand', 'rdseed']);
+export let cpuModel = new CpuModel([...V3, 'rdtscp', 'fsgsbase', 'rdrand', 'rdseed']);
 export function setCpuModel(model: CpuModel): void {
   cpuModel = model;
 }

@@ -85,18 +85,16 @@ int main(void) {
   usleep(2000);
   uint64_t t3 = tsc();
   printf("time goes on: %d %d %d\n", t0 <= t1, t1 <= t2, t2 < t3);
-  /* no older processor has RDPID: with neither, the same is said */
-  uint64_t pid = 0, none = 0;
-  cpu2 = cpu = 0;
-  armed = 1;
-  if (sigsetjmp(back, 1) == 0) do {
-      tscp(&cpu);
-      __asm__ volatile("rdpid %0" : "=r"(pid));
-      tscp(&cpu2);
-    } while (cpu != cpu2);
-  else none = 1;
-  armed = 0;
-  printf("rdpid is what rdtscp says: %d\n", none || pid == cpu);
+  uint32_t leaf = 7, sub = 0, features, other;
+  __asm__ volatile("cpuid" : "+a"(leaf), "=b"(other), "+c"(sub), "=d"(features));
+  uint64_t pid;
+  do {
+    tscp(&cpu);
+    pid = cpu;
+    if (sub >> 22 & 1) __asm__ volatile("rdpid %0" : "=r"(pid));
+    tscp(&cpu2);
+  } while (cpu != cpu2);
+  printf("rdpid, if there is one, is what rdtscp says: %d\n", pid == cpu);
 
   RANDOM("rdrand", "w", uint16_t);
   RANDOM("rdrand", "k", uint32_t);

@@ -121,3 +121,12 @@ test('flags carried over several instructions and a branch', { skip }, () => {
     judge(bytes, random, () => {});
   }
 });
+
+test('HLE prefixes (XACQUIRE, XRELEASE) mean nothing', { skip }, () => {
+  const random = new Random(SEED * 89);
+  for (const prefix of [0xf2, 0xf3]) {
+    for (const text of ['lock add dword ptr [rdi], eax', 'lock cmpxchg qword ptr [rdi], rbx', 'xchg byte ptr [rdi], cl', 'mov dword ptr [rdi], 0x12345678', 'lock xadd word ptr [rdi], dx', 'lock not byte ptr [rdi]', 'lock bts dword ptr [rdi], 5', 'lock cmpxchg8b qword ptr [rdi]']) {
+      for (let n = 0; n < CASES; n++) judge(Uint8Array.from([prefix, ...assembleAll(text)]), random, (s) => void (s.gpr[RDI] = BigInt(DATA + 0x1000 + random.below(64))));
+    }
+  }
+});

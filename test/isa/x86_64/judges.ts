@@ -50,6 +50,6 @@ const approximate = (row: Encoding): boolean => /^v?r(cp|sqrt)[ps]s$/.test(row.m
 /** Against the host CPU, row by row. */
 export const JUDGES: readonly Judge[] = [
   { name: 'alone', file: 'test/isa/x86_64/semantics.test.ts', what: 'one instruction with random operands, prefixes and addressing, natively, interpreted and as WebAssembly: registers, flags, memory, exceptions', judges: judgedAlone },
-  { name: 'programs', file: 'test/isa/x86_64/sequences.test.ts', what: 'random programs of 5 to 30 instructions', judges: (row) => unfit(row, true) === undefined && !approximate(row) },
+  { name: 'programs', file: 'test/isa/x86_64/sequences.test.ts', what: 'random programs of 5 to 50 instructions', judges: (row) => unfit(row, true) === undefined && !approximate(row) },
   { name: 'environment', file: 'test/isa/x86_64/float-environment.test.ts', what: 'random rounding, masks and flags in MXCSR, and what is raised', judges: (row) => judgedInEnvironment(row) && !approximate(row) },
 ];

@@ -76,6 +76,8 @@ test('every row against the host CPU', { skip: nativeAvailable ? false : 'needs 
         if (row.options.cpuid === 'sha' && native.exception === 13 && interpreted.exception < 0) continue;
         // AMD reads the outer stack before it looks at the selector
         if (row.mnemonic === 'retf' && native.exception === 14 && interpreted.exception === 13) continue;
+        // the segment whose limit tells the CPU it runs on: 0 with us
+        if (row.mnemonic === 'lsl' && (interpreted.state.rflags & 0x40n) !== 0n && Number((interpreted.state.gpr[insn.reg] as bigint) & 0xffffn) === 0) continue;
         let differences = compare(native, interpreted, options.compare);
         if (differences.length === 0 && n % WASM_EVERY === row.id % WASM_EVERY && interpreted.fault !== true) {
           compiled++;

@@ -64,7 +64,7 @@ for (const exact of [false, true]) test(`random programs against the host CPU${e
     const random = new Random(partSeed * 7_368_787 + n * 104_729);
     // with all exceptions masked, or few programs would come to their end
     const state = randomState(random, exact ? { mxcsr: [0x1f80 | (random.u32() & 0xe07f)] } : {});
-    const length = 5 + random.below(25);
+    const length = 5 + random.below(46);
     // half of the programs dwell on flags
     const flags = random.chance(0.5);
     const insns = Array.from({ length }, () => {

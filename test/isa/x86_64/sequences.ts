@@ -14,6 +14,7 @@ export function unfit(row: Encoding, exactFloat = false): string | undefined {
   if (!sameApproximations && /^v?(rcp|rsqrt)/.test(mnemonic)) return 'approximate';
   if (/^(sh[lr]d|bextr)/.test(mnemonic)) return 'results the manual leaves open';
   if (/^(f?xsave|fnstenv|fnsave)/.test(mnemonic)) return 'stores what is not compared (instruction pointers, MXCSR mask)';
+  if (mnemonic === 'lsl') return 'may tell which CPU it runs on';
   if (options.group === 'umip') return 'done by the kernel where the processor has UMIP';
   if (!exactFloat && /^v?stmxcsr$/.test(mnemonic)) return 'sticky flags are not kept';
   if (/^(pop|push)$/.test(mnemonic) && row.operands.some((o) => o.place === 'seg')) return 'segment registers';

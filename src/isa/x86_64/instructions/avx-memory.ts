@@ -9,7 +9,7 @@ import type { Value } from '../../../ir/builder.ts';
 import { XMM, YMM_HIGH } from '../cpu-state.ts';
 import { type Encoding, instruction, type Semantics } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
-import { Hx, Mx, type Operand, r, rw, VM32d, VM32q, VM64d, VM64q, Vx, w } from '../operands.ts';
+import { Hdq, Hx, Mx, type Operand, r, rw, VM32d, VM32q, VM64d, VM64q, Vdq, Vx, w } from '../operands.ts';
 import { zero } from '../simd/integer.ts';
 import { AVX, AVX2, both, readHalves, writeHalves } from '../simd/vex.ts';
 
@@ -124,6 +124,7 @@ for (const [name, opcode, w1, memory, index, size] of [
   ['vpgatherdd', '90', 0, VM32d, 4, 4], ['vpgatherdq', '90', 1, VM32q, 4, 8], ['vpgatherqd', '91', 0, VM64d, 8, 4], ['vpgatherqq', '91', 1, VM64q, 8, 8],
   ['vgatherdps', '92', 0, VM32d, 4, 4], ['vgatherdpd', '92', 1, VM32q, 4, 8], ['vgatherqps', '93', 0, VM64d, 8, 4], ['vgatherqpd', '93', 1, VM64q, 8, 8],
 ] as const) {
-  const rows: Encoding[] = both(undefined, `66.0F38.W${w1} ${opcode} /r`, rw(Vx), memory as Operand, rw(Hx));
+  const [v, h] = index > size ? [Vdq, Hdq] : [Vx, Hx];
+  const rows: Encoding[] = both(undefined, `66.0F38.W${w1} ${opcode} /r`, rw(v), memory as Operand, rw(h));
   instruction(name, AVX2, rows, gather(index, size));
 }
