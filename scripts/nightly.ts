@@ -1,5 +1,5 @@
 /**
- * The tests against the host CPU in their long form: `npm run nightly [-- --part K/N] [-- --cases N] [-- --seed N]`. Prints
+ * The tests against the host CPU in their long form: `npm run nightly [-- --part K/N --cases N --seed N --test REGEX]`. Prints
  * what was judged and what differs; exits 1 if anything does. At least 2,000 cases an encoding; a part takes every Nth
  * encoding and a share of the random programs.
  */
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     part: { type: 'string', default: '1/1' },
     cases: { type: 'string', default: '2000' },
     seed: { type: 'string', default: '1' },
+    test: { type: 'string', default: '' },
   },
 });
 const TESTS = [
@@ -26,7 +27,9 @@ const TESTS = [
   'programs',
   'decode',
   'encode',
-].map((name) => `test/isa/x86_64/${name}.test.ts`);
+]
+  .filter((name) => new RegExp(values.test).test(name))
+  .map((name) => `test/isa/x86_64/${name}.test.ts`);
 
 const env = {
   ...process.env,
@@ -40,7 +43,12 @@ for (const test of TESTS) {
   const run = spawnSync(
     process.execPath,
     [
-      ...['--disable-warning=ExperimentalWarning', '--single-threaded', '--no-wasm-dynamic-tiering', '--no-wasm-tier-up'],
+      ...[
+        '--disable-warning=ExperimentalWarning',
+        '--single-threaded',
+        '--no-wasm-dynamic-tiering',
+        '--no-wasm-tier-up',
+      ],
       ...['--test', '--test-reporter=spec', test],
     ],
     { env, encoding: 'utf8', maxBuffer: 1 << 28 },
