@@ -55,7 +55,7 @@ const PHASE = Object.fromEntries(layout.PHASES.map((name, k) => [name, k])) as R
 
 /** How far a region reaches: one run; or runs that were executed, as their counters tell. */
 const BASELINE: Extent = { limit: 40, run: 40 };
-const OPTIMISED = { limit: 1000, run: 120 } as const;
+const OPTIMISED = { limit: 1000, run: 120, recursion: true } as const;
 
 /** Entries after which a run is worth being part of an optimised region. */
 const WORTH_JOINING = 200;

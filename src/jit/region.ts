@@ -50,6 +50,8 @@ export interface Extent {
    * Undefined: one run is all.
    */
   readonly worth?: (pc: number) => number;
+  /** Calls of the region's own entry, and returns from them, are jumps in the region. */
+  readonly recursion?: boolean;
   /** Where the indirect jump at `site` has gone so far; such targets become part of the region. */
   readonly jumps?: (site: number) => readonly number[];
 }
@@ -69,10 +71,12 @@ interface Reach {
   readonly inner: Set<number>;
   /** An indirect jump whose targets are in the region; -1 if there is none. */
   readonly firstSite: number;
+  /** It calls its own entry, and that is to be a jump. */
+  readonly recursive: boolean;
 }
 
 function reach(frontend: Frontend, code: CodeSource, pc: number, extent: Extent): Reach {
-  const { run, worth, jumps } = extent;
+  const { run, worth, recursion, jumps } = extent;
   let { limit } = extent;
   const decoded = new Map<number, Instruction>();
   const bytes = new Map<number, Uint8Array>();
@@ -81,6 +85,7 @@ function reach(frontend: Frontend, code: CodeSource, pc: number, extent: Extent)
   const order: number[] = [];
   const inner = new Set<number>();
   let firstSite = -1;
+  let recursive = false;
   /** Where a run may begin, and how much it is worth. */
   const candidates = new Map<number, number>([[pc, 1]]);
   const offer = (at: number): void => {
@@ -139,6 +144,7 @@ function reach(frontend: Frontend, code: CodeSource, pc: number, extent: Extent)
         at = target;
       } else if (flow === 'call' || flow === 'callIndirect' || flow === 'syscall') {
         leaders.add(next);
+        if (flow === 'call' && target === pc && recursion === true) recursive = true;
         at = next;
       } else {
         if (flow === 'indirect' && jumps !== undefined)
@@ -153,7 +159,7 @@ function reach(frontend: Frontend, code: CodeSource, pc: number, extent: Extent)
     }
     if (firstSite >= 0) limit = Math.min(limit, DISPATCH_LIMIT);
   }
-  return { decoded, bytes, order, leaders, pages, inner, firstSite };
+  return { decoded, bytes, order, leaders, pages, inner, firstSite, recursive };
 }
 
 /** Instructions of the region at `pc`. */
@@ -170,7 +176,7 @@ export function buildRegion(
   extent: Extent,
 ): BuiltRegion | undefined {
   // 1. Decode what is reached.
-  const { decoded, bytes, order, leaders, pages, inner, firstSite } = reach(frontend, code, pc, extent);
+  const { decoded, bytes, order, leaders, pages, inner, firstSite, recursive } = reach(frontend, code, pc, extent);
   if (!decoded.has(pc)) return undefined;
   // A large interpreter takes V8 too long to compile in one piece, again for each handler that becomes hot.
   if (firstSite >= 0 && inner.size > MOST_TARGETS) {
@@ -280,6 +286,7 @@ export function buildRegion(
     ir.begin(b);
     ir.end({ kind: 'jump', pc: to, flagsDead: flagsDead(to) });
   }
+  if (recursive) callWithin(ir, pc, blocks.get(pc) as Block);
   for (const b of ir.blocks)
     if (b.term?.kind === 'call' && flagsDead(b.term.pc)) b.term = { ...b.term, flagsDead: true };
   dispatch?.emit(ir);
@@ -325,6 +332,38 @@ function checkCode(ir: Builder, pc: number, bytes: Uint8Array): Block {
   ir.end({ kind: 'jumpIndirect', pc: ir.const64(pc), spent: true });
   return same;
 }
+
+/**
+ * Calls of the function at `pc`, the region's own, become jumps to its block, and returns jumps to where those calls return, if
+ * that is where they go. No frame of WebAssembly is made then, and registers stay in locals. A return that goes elsewhere
+ * leaves the region as always.
+ */
+function callWithin(ir: Builder, pc: number, to: Block): void {
+  const returns = new Map<number, Block>();
+  for (const b of ir.blocks) {
+    const t = b.term;
+    if (t?.kind !== 'call' || t.pc !== pc || (returns.size >= MOST_RETURNS && !returns.has(t.returnPc))) continue;
+    returns.set(t.returnPc, t.next);
+    b.term = { kind: 'goto', to };
+  }
+  if (returns.size === 0) return;
+  for (const b of [...ir.blocks]) {
+    const t = b.term;
+    if (t?.kind !== 'ret') continue;
+    const first = ir.newBlock();
+    b.term = { kind: 'goto', to: first };
+    ir.begin(first);
+    for (const [at, next] of returns) {
+      const other = ir.newBlock();
+      ir.branch(ir.i64.eq(t.pc, ir.const64(at)), next, other);
+      ir.begin(other);
+    }
+    ir.end({ kind: 'ret', pc: t.pc });
+  }
+}
+
+/** Places that calls within a region return to, at most: each return looks for its own among them. */
+const MOST_RETURNS = 8;
 
 /**
  * Indirect jumps whose targets lie in the region stay in it: one block switches over the targets, registers remain in
