@@ -1,6 +1,6 @@
 /*
  * LOCK-prefixed instructions on memory that cannot be written, aligned and not, within a page and across two: which signal,
- * at which address, and that nothing was changed. Then counters that two processes share.
+ * at which address, and that nothing was changed; the same in loops that have run long, and counters that two processes share.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -47,6 +47,28 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     for (unsigned p = 0; p < sizeof places / sizeof *places; p++) TRY(name, code, places[p]);                         \
   } while (0)
 
+/* Through read-write pages up to one that is not: by then the loop is translated for good. */
+#define UNTIL_IT_FAULTS(code, step)                                                                                   \
+  if (sigsetjmp(back, 1) == 0) {                                                                                      \
+    uint64_t turns = 0, other = 0;                                                                                    \
+    unsigned char *at = many;                                                                                         \
+    printf("%s: ", code);                                                                                             \
+    __asm__ volatile("1: addq $1, %0; leaq 7(%1), %1; " code "; addq $" step ", %2; jmp 1b"                            \
+                     : "+c"(turns), "+d"(other), "+D"(at)::"rax", "rbx", "memory", "cc");                              \
+  }
+static void loops(void) {
+  unsigned char *many = mmap(0, 0x41000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  mprotect(many + 0x40000, 0x1000, PROT_READ);
+  pages = many + 0x40000 - 0x1000;
+  UNTIL_IT_FAULTS("movl $0, %%eax; lock incl (%%rdi)", "8");
+  UNTIL_IT_FAULTS("movl $1, %%eax; lock xaddw %%ax, (%%rdi)", "6");
+  UNTIL_IT_FAULTS("movl $2, %%eax; xchgb %%al, (%%rdi); movl $2, %%eax", "3");
+  UNTIL_IT_FAULTS("movl $3, %%eax; lock cmpxchgq %%rdx, (%%rdi); movl $3, %%eax", "16");
+  UNTIL_IT_FAULTS("movl $4, %%eax; lock orq %%rdx, (%%rdi)", "9");
+  UNTIL_IT_FAULTS("movl $5, %%eax; lock negl (%%rdi)", "4");
+  UNTIL_IT_FAULTS("movl $6, %%eax; lock btsl $3, (%%rdi)", "12");
+}
+
 static void share(void) {
   volatile unsigned char *shared = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pid_t child = fork();
@@ -89,5 +111,6 @@ int main(void) {
   EVERYWHERE("lock cmpxchg16b", "lock cmpxchg16b (%%rdi)");
   EVERYWHERE("cmpxchg16b", "cmpxchg16b (%%rdi)");
   EVERYWHERE("lock bts", "lock btsl $9, (%%rdi)");
+  loops();
   return 0;
 }
