@@ -136,10 +136,11 @@ export class HostSignals {
       return undefined;
     }
     const at = SLOT_QUEUE + (tail % QUEUE_ENTRIES) * SIGINFO_SIZE;
-    const info = new Uint8Array(slot.buffer, slot.byteOffset + at, SIGINFO_SIZE).slice();
+    // Out of Buffer's pool: an array of its own would be memory of malloc's.
+    const info = Buffer.from(new Uint8Array(slot.buffer, slot.byteOffset + at, SIGINFO_SIZE));
     slot.setUint32(SLOT_TAIL, (tail + 1) >>> 0, true);
     if (((tail + 1) >>> 0) === slot.getUint32(SLOT_HEAD, true)) slot.setInt32(SLOT_PENDING, 0, true);
-    return { signal: new DataView(info.buffer).getInt32(0, true), info };
+    return { signal: info.readInt32LE(0), info };
   }
 
   /** The calling thread's signal mask. Memory faults are never blocked on the host: wasm traps need them. */

@@ -90,8 +90,9 @@ export function xrstorState(state: DataView, image: Uint8Array, xcr0: number, wa
   if ((present & ~xcr0) !== 0 || image.subarray(HEADER + 4, HEADER + 24).some((b) => b !== 0)) return false;
   const use = present & wanted;
   const mxcsr = (wanted & (SSE | AVX)) !== 0 ? from.getUint32(AREA.mxcsr, true) & MXCSR_MASK : INITIAL.mxcsr;
-  const legacy = image.slice(0, FXSAVE_SIZE);
-  const initial = initialImage();
+  const legacy = legacyScratch;
+  legacy.set(image.subarray(0, FXSAVE_SIZE));
+  const initial = initialImage;
   if ((use & X87) === 0) for (const [start, end] of [[0, AREA.mxcsr], [AREA.st, AREA.xmm]] as const) legacy.set(initial.subarray(start, end), start);
   if ((use & SSE) === 0) legacy.fill(0, AREA.xmm, AREA.xmm + 256);
   fxrstorState(state, legacy);
@@ -100,16 +101,14 @@ export function xrstorState(state: DataView, image: Uint8Array, xcr0: number, wa
   return true;
 }
 
+/** Made once: an array of this size is memory of malloc's, which would be most of what a signal costs. */
+const legacyScratch = new Uint8Array(FXSAVE_SIZE);
 /** The FXSAVE image of x87 and SSE as a program starts. */
-function initialImage(): Uint8Array {
-  const image = new Uint8Array(FXSAVE_SIZE);
-  const out = new DataView(image.buffer);
-  out.setUint16(AREA.control, INITIAL.x87Control, true);
-  out.setUint32(AREA.mxcsr, INITIAL.mxcsr, true);
-  return image;
-}
+const initialImage = new Uint8Array(FXSAVE_SIZE);
+new DataView(initialImage.buffer).setUint16(AREA.control, INITIAL.x87Control, true);
+new DataView(initialImage.buffer).setUint32(AREA.mxcsr, INITIAL.mxcsr, true);
 /** x87, SSE and AVX as a program, or a signal handler, starts. */
 export function initialState(state: DataView): void {
-  fxrstorState(state, initialImage());
+  fxrstorState(state, initialImage);
   for (let k = 0; k < UPPER_SIZE; k += 8) state.setBigUint64(STATE.ymmHigh + k, 0n, true);
 }

@@ -58,6 +58,15 @@ const USER_FLAGS = 0x50dd5n;
 /** Cleared for the handler: DF, RF, TF. */
 const HANDLER_CLEARS = 0x10500n;
 
+/**
+ * Where frames are made and read, one at a time. Made once: arrays of these sizes are memory of malloc's, which would be most of
+ * what a signal costs.
+ */
+const frameBytes = new Uint8Array(FRAME_SIZE);
+const frameView = new DataView(frameBytes.buffer);
+const floatingBytes = new Uint8Array(1024);
+const floatingView = new DataView(floatingBytes.buffer);
+
 export const x86SignalFrames: SignalFrames = {
   push(task: Task, delivery: Delivery): void {
     const cpu = task.cpu as X86SignalCpu;
@@ -66,22 +75,22 @@ export const x86SignalFrames: SignalFrames = {
     if ((action.flags & sa.SA_RESTORER) === 0) throw new GuestFault(action.restorer);
     const top = delivery.stackTop ?? cpu.sp - RED_ZONE;
     const extended = cpu.extendedState;
-    const image = new Uint8Array(cpu.floatingSize + (extended === 0 ? 0 : 4));
+    const image = floatingBytes.subarray(0, cpu.floatingSize + (extended === 0 ? 0 : 4));
     const fpstate = down(top - image.length, 64);
     const frame = down(fpstate - FRAME_SIZE, 16) - 8;
     if (frame < 0) throw new GuestFault(frame);
 
     cpu.saveFloating(image);
     if (extended !== 0) {
-      const area = new DataView(image.buffer);
+      const area = floatingView;
       area.setUint32(SOFTWARE.magic1, MAGIC1, true);
       area.setUint32(SOFTWARE.extendedSize, image.length, true);
       area.setBigUint64(SOFTWARE.features, BigInt(extended), true);
       area.setUint32(SOFTWARE.size, cpu.floatingSize, true);
       area.setUint32(cpu.floatingSize, MAGIC2, true);
     }
-    const bytes = new Uint8Array(FRAME_SIZE);
-    const view = new DataView(bytes.buffer);
+    const bytes = frameBytes.fill(0);
+    const view = frameView;
     view.setBigUint64(0, BigInt(action.restorer), true);
     view.setBigUint64(UCONTEXT, extended === 0 ? UC_FLAGS : UC_FLAGS | UC_FP_XSTATE, true);
     view.setBigUint64(STACK, BigInt(delivery.altstack.sp), true);
@@ -120,8 +129,8 @@ export const x86SignalFrames: SignalFrames = {
     const cpu = task.cpu as X86SignalCpu;
     // The handler's ret took pretcode off the stack.
     const frame = cpu.sp - 8;
-    const bytes = task.memory.read(frame, SIGINFO);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    task.memory.readInto(frame, frameBytes.subarray(0, SIGINFO));
+    const view = frameView;
     const fpstate = view.getBigUint64(FPSTATE, true);
     const restoreFloating = readFloating(task, cpu, Number(fpstate));
     registers.forEach((name, k) => {
@@ -150,21 +159,18 @@ export const x86SignalFrames: SignalFrames = {
 /** Reads the floating-point state at `fpstate`; what is returned loads it. Throws GuestFault where the kernel calls the frame bad. */
 function readFloating(task: Task, cpu: X86SignalCpu, fpstate: number): () => void {
   if (fpstate === 0) return () => cpu.resetFloating();
-  const legacy = task.memory.read(fpstate, FXSAVE_SIZE);
-  const view = new DataView(legacy.buffer, legacy.byteOffset, FXSAVE_SIZE);
+  const area = floatingBytes.subarray(0, cpu.floatingSize);
+  const legacy = area.subarray(0, FXSAVE_SIZE);
+  task.memory.readInto(fpstate, legacy);
+  const view = floatingView;
   const size = view.getUint32(SOFTWARE.size, true);
   const whole = cpu.extendedState !== 0 && view.getUint32(SOFTWARE.magic1, true) === MAGIC1 && size >= XSAVE_MIN && size <= cpu.floatingSize && size <= view.getUint32(SOFTWARE.extendedSize, true);
-  if (!whole || readWord(task, fpstate + size) !== MAGIC2) return () => cpu.restoreLegacy(legacy);
-  const area = new Uint8Array(cpu.floatingSize);
-  area.set(task.memory.read(fpstate, size));
+  if (!whole || task.memory.u32(fpstate + size) !== MAGIC2) return () => cpu.restoreLegacy(legacy);
+  task.memory.readInto(fpstate, area.fill(0).subarray(0, size));
   const wanted = Number(view.getBigUint64(SOFTWARE.features, true) & BigInt(cpu.extendedState));
   return () => {
     if (!cpu.restoreExtended(area, wanted)) throw new GuestFault(fpstate);
   };
-}
-function readWord(task: Task, address: number): number {
-  const bytes = task.memory.read(address, 4);
-  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
 }
 
 function down(address: number, alignment: number): number {
