@@ -22,6 +22,8 @@ export const word = {
   generation: 33,
   /** Bytes of it. */
   length: 35,
+  /** 1: some thread uses optimised code. */
+  optimised: 36,
   /** Which Lua state there is: odd while there is one, the even number in between when there is none. */
   epoch: 34,
 } as const;

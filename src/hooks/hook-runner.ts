@@ -29,6 +29,8 @@ import { defaults } from './settings.ts';
 const SIGSYS = 31;
 /** Hook calls after which optimised code pays, and for how many calls its functions are compiled as they are met. */
 const OPTIMISE_AFTER = 100_000;
+/** The same where another thread has done it. */
+const OPTIMISE_SOON = 1000;
 const OPTIMISE_CALLS = 50;
 /** How often to look whether a thread that was loading a script has gone. */
 const LOADING_MS = 1000;
@@ -82,6 +84,8 @@ export class HookRunner {
   #finalizers = 0;
   /** Calls left during which V8 is set to optimise. */
   #optimising = 0;
+  /** It was gone over to, or cannot be. */
+  #settled = false;
   /** An exception thrown by an original call, on its way through Lua. */
   #escaping: unknown = undefined;
 
@@ -110,6 +114,7 @@ export class HookRunner {
       },
     };
     this.runtime = new LuaRuntime(vmOptions, () => rules.settings.strict, sharing.words, thread, share);
+    sharing.onEnter = () => this.runtime.refresh();
     this.loader = new ScriptLoader({
       runtime: this.runtime,
       thread,
@@ -206,8 +211,8 @@ export class HookRunner {
 
   #attempt(script: Script, frame: SyscallFrame): bigint | undefined {
     this.#since = 0;
-    const hot = this.#depth === 1 && (++this.#calls === OPTIMISE_AFTER || this.#optimising > 0) && LuaVm.canOptimise;
-    const result = hot ? this.#optimise(script, frame) : this.#handle(script, frame);
+    const optimise = !this.#settled && this.#depth === 1 && this.#isHot();
+    const result = optimise ? this.#optimise(script, frame) : this.#handle(script, frame);
     return result ?? this.#afterFailure(script);
   }
 
@@ -321,6 +326,15 @@ export class HookRunner {
     return 'failed';
   }
 
+  /** Is it time for optimised code, or being gone over to? */
+  #isHot(): boolean {
+    if (this.#optimising > 0) return true;
+    if (++this.#calls < OPTIMISE_SOON) return false;
+    if (this.#calls < OPTIMISE_AFTER && !this.runtime.otherOptimised) return false;
+    this.#settled = !this.runtime.optimisable;
+    return !this.#settled;
+  }
+
   /** Hooks are called often: go over to optimised code. */
   #optimise(script: Script, frame: SyscallFrame): bigint | undefined {
     LuaVm.optimising(true);
@@ -333,6 +347,7 @@ export class HookRunner {
     } finally {
       LuaVm.optimising(false);
       this.#optimising--;
+      this.#settled = this.#optimising === 0;
     }
   }
 
@@ -377,19 +392,18 @@ export class HookRunner {
     while (others() && this.#rules.set.has(script)) this.#sharing.awaitNews(LOADING_MS);
   }
 
+  /** Let other threads in, if there are any; not into the middle of what they must not see. */
+  #open(): void {
+    if (this.#sharing.lock.held && !this.runtime.indivisible && this.#finalizers === 0) this.#sharing.leave();
+  }
+
   /** Make the call without holding up other threads' hooks. */
   #unlocked(next: Next, frame: SyscallFrame): bigint {
-    const sharing = this.#sharing;
-    const kept = this.runtime.indivisible || this.#finalizers > 0;
-    if (sharing.lock.held && !kept) sharing.leave();
+    this.#open();
     try {
-      const result = next(frame);
-      // A script may go on calling for ever: it is to be left, and the guest code below it comes to its end.
-      if (sharing.on && this.#options.leaving?.() === true) throw new Unwind('translation');
-      return result;
+      return next(frame);
     } finally {
-      // Other threads may have come during the call.
-      if (sharing.on && !sharing.lock.held) sharing.enter();
+      if (this.#sharing.on && !this.#sharing.lock.held) this.#sharing.enter();
     }
   }
 
@@ -420,12 +434,20 @@ export class HookRunner {
     if (optimising) LuaVm.optimising(false);
     const timed = this.#since !== 0 || this.counting;
     const start = timed ? performance.now() : 0;
+    const { lock } = this.#sharing;
+    if (lock.held) this.#open();
     try {
-      result = this.#unlocked(this.#next, frame);
+      result = this.#next(frame);
+      if (this.#sharing.on && this.#options.leaving?.() === true) {
+        // A script may go on calling for ever: it is left, and the guest code below it comes to its end.
+        throw new Unwind('translation');
+      }
     } catch (error) {
       this.#escaping = error;
       throw error;
     } finally {
+      // Other threads may have come during the call.
+      if (this.#sharing.on && !lock.held) this.#sharing.enter();
       if (timed) this.#outside += performance.now() - start;
       if (optimising) LuaVm.optimising(true);
     }
@@ -433,7 +455,7 @@ export class HookRunner {
       this.#ran = true;
       this.#ranResult = result;
     }
-    if (this.#script !== undefined) this.#script.statistics.originals++;
+    if (this.counting && this.#script !== undefined) this.#script.statistics.originals++;
     if (!runtime.current || runtime.epoch !== epoch) throw new StateLost();
     longs[block.innerResult >> 3] = result;
   }

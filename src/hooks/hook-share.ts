@@ -32,6 +32,8 @@ export class Sharing {
   on = false;
   readonly words: SharedWords;
   readonly lock: HookLock;
+  /** Called whenever the lock has been taken. */
+  onEnter = (): void => {};
   /** Called when another thread has changed what is known of the rules. */
   onNews = (): void => {};
   readonly #rules: Rules;
@@ -97,6 +99,7 @@ export class Sharing {
   }
 
   #learn(): void {
+    this.onEnter();
     const news = this.#publication?.news();
     if (news === undefined) return;
     this.#rules.copy(news);

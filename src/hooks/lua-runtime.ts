@@ -70,10 +70,7 @@ export class LuaRuntime {
   /** Use the state there is, or begin one. @throws Error when Lua cannot be started, RangeError without memory. */
   ready(): ScriptHost {
     const epoch = this.#words[word.epoch] as number;
-    if (epoch === this.#epoch) {
-      this.#vm?.refresh();
-      return this.#host as ScriptHost;
-    }
+    if (epoch === this.#epoch) return this.#host as ScriptHost;
     const vm = (this.#vm ??= new LuaVm(this.#options));
     const host = new ScriptHost(vm, TICK, this.#thread);
     this.#lanes.length = 0;
@@ -103,6 +100,11 @@ export class LuaRuntime {
       this.indivisible = before;
     }
     return host;
+  }
+
+  /** The lock was taken: see what other threads have done to the memory. */
+  refresh(): void {
+    this.#vm?.refresh();
   }
 
   /** The Lua thread of a level. `ready` comes before. */
@@ -155,8 +157,19 @@ export class LuaRuntime {
     this.indivisible = false;
   }
 
+  /** Whether optimised code is to be had, and not had yet. */
+  get optimisable(): boolean {
+    return this.#vm?.canOptimise === true && !this.#vm.optimised;
+  }
+
+  /** Whether a thread has gone over to optimised code: for the others it is cheap then. */
+  get otherOptimised(): boolean {
+    return this.#words[word.optimised] !== 0;
+  }
+
   /** The code is worth optimising. Only while this thread runs no Lua. */
   optimise(): void {
     this.#vm?.optimise();
+    this.#words[word.optimised] = 1;
   }
 }

@@ -20,6 +20,9 @@ import { compileLua, instantiateLua, type LuaInstance, type LuaModules, tableFor
 export interface LuaShare {
   readonly memory: WebAssembly.Memory;
   readonly modules: LuaModules;
+  /** Whether the modules are those with optimised code, and whether such can be made. */
+  readonly optimised: boolean;
+  readonly optimisable: boolean;
 }
 
 /** A Lua error as protected calls report it: the message, and the traceback below it. */
@@ -50,10 +53,15 @@ export class LuaVm {
   /** Where the C stack begins. */
   stackTop: Pointer = 0;
   readonly #options: VmOptions;
-  readonly #modules: LuaModules;
+  #modules: LuaModules;
   readonly #table: WebAssembly.Table;
   #instance: LuaInstance;
-  #optimised = false;
+  /**
+   * Whether `optimise` can be used. With inlining on, V8 14 aborts the process when a function is to be optimised
+   * that has no call counts from baseline code; the flag can only be set for the whole process.
+   */
+  readonly canOptimise: boolean;
+  #optimised: boolean;
   readonly #slots = new Map<string, number>();
   readonly #names = new Map<string, Pointer>();
   /** Words of `common`. */
@@ -73,6 +81,8 @@ export class LuaVm {
    */
   constructor(options: VmOptions, share?: LuaShare) {
     this.#options = options;
+    this.#optimised = share?.optimised ?? false;
+    this.canOptimise = share?.optimisable ?? process.execArgv.includes('--no-wasm-inlining');
     this.#modules = share?.modules ?? compileLua(Object.keys(options.functions));
     const { functions, first, lua } = this.#modules;
     functions.forEach((name, k) => this.#slots.set(name, first + k));
@@ -84,8 +94,12 @@ export class LuaVm {
     this.#bottom = this.x.stackSave();
   }
 
+  get optimised(): boolean {
+    return this.#optimised;
+  }
+
   get share(): LuaShare {
-    return { memory: this.memory, modules: this.#modules };
+    return { memory: this.memory, modules: this.#modules, optimised: this.#optimised, optimisable: this.canOptimise };
   }
 
   /** Lua's own functions. Do not keep them: `optimise` replaces them. */
@@ -183,12 +197,6 @@ export class LuaVm {
     return at;
   }
 
-  /**
-   * Whether `optimise` can be used. With inlining on, V8 14 aborts the process when a function is to be optimised
-   * that has no call counts from baseline code; the flag can only be set for the whole process.
-   */
-  static readonly canOptimise = process.execArgv.includes('--no-wasm-inlining');
-
   /** Have functions that are compiled from now on (each is, at its first call) optimised, or again not. */
   static optimising(on: boolean): void {
     withoutV8('liftoff', on);
@@ -203,8 +211,9 @@ export class LuaVm {
     if (this.#optimised) return;
     this.#optimised = true;
     const sp = this.x.stackSave();
-    const modules = compileLua(Object.keys(this.#options.functions), 'optimised');
-    this.#instance = instantiateLua(modules, this.memory, this.#table, this.#options);
+    // What another thread has compiled of it, V8 knows.
+    this.#modules = compileLua(Object.keys(this.#options.functions), 'optimised');
+    this.#instance = instantiateLua(this.#modules, this.memory, this.#table, this.#options);
     this.#instance.block.value = this.blockAt;
     this.x.stackRestore(sp);
   }

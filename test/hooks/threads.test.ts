@@ -155,6 +155,19 @@ describe('threads', () => {
     assert.equal(t.f.stderr().match(/\[Lua Error\]/g)?.length, 2);
   });
 
+  test('the memory grows under the feet of others', async () => {
+    using t = new Threads({
+      'getppid.lua': 'function do_syscall(num) local s = string.rep("x", 30 << 20) c_do_syscall(num) shared.text = s return #s end',
+      'getpid.lua': 'function do_syscall(num) c_do_syscall(num) local s = shared.text or "" assert(s:sub(-10) == ("x"):rep(math.min(10, #s))) c_log(s:sub(-5)) return #s end',
+    });
+    const others = [1, 2].map(() => t.start([['getpid', 0, 300], ['getppid', 0], ['getpid', 0]]));
+    t.f.call('getpid');
+    const results = await Promise.all(others);
+    for (const { last } of results) assert.equal(last[2], 30n << 20n);
+    assert.equal(t.f.call('getpid'), 30n << 20n);
+    assert.doesNotMatch(t.f.stderr(), /Error/);
+  });
+
   test('a runaway hook ends alone', async () => {
     using t = new Threads({ 'getpid.lua': 'function do_syscall() while true do end end', 'getppid.lua': 'local n = 0 function do_syscall(num) n = n + 1 c_do_syscall(num) return n end' }, { instructionLimit: 300_000 });
     const results = await Promise.all([t.start([['getpid', 0, 20]]), t.start([['getppid', 0, 3000]]), t.start([['getppid', 0, 3000]])]);
