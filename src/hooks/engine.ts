@@ -83,9 +83,9 @@ export class HookEngine implements Interceptor {
     this.#runner = new HookRunner(options, rules, this.#sharing, options.host.slotNumber + 1, share?.lua);
     if ('words' in from) {
       this.#runner.counting = from.counting;
-      // Takes over what is known of the rules.
-      this.#sharing.enter();
-      this.#sharing.leave();
+      // What is known of the rules is taken over before the first call: who makes this thread waits for it with the
+      // process lock held, and whoever is inside Lua may want that one.
+      rules.directory.lookAgain();
     } else {
       rules.open(from.directories, from.cwd, from.quiet);
     }

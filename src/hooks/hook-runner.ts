@@ -32,6 +32,8 @@ const OPTIMISE_AFTER = 100_000;
 /** The same where another thread has done it. */
 const OPTIMISE_SOON = 1000;
 const OPTIMISE_CALLS = 50;
+/** How long to try to tell others of what an ending thread left. */
+const PUBLISH_MS = 100;
 /** How often to look whether a thread that was loading a script has gone. */
 const LOADING_MS = 1000;
 
@@ -76,6 +78,8 @@ export class HookRunner {
   #ran = false;
   #ranResult = 0n;
   #scratchUsed = false;
+  /** Scratch memory of a hook before this is to be given back. */
+  #lent = false;
   #calls = 0;
   /** When the instruction counter first ran out in this hook call, and the time spent in c_do_syscall since. */
   #since = 0;
@@ -86,6 +90,8 @@ export class HookRunner {
   #optimising = 0;
   /** It was gone over to, or cannot be. */
   #settled = false;
+  /** An exception has passed through this thread's Lua threads that nothing has been done about yet. */
+  #wrecked = false;
   /** An exception thrown by an original call, on its way through Lua. */
   #escaping: unknown = undefined;
 
@@ -149,19 +155,29 @@ export class HookRunner {
     this.#nr = frame.nr;
     this.#ran = false;
     this.#depth++;
+    if (this.#lent) this.#takeBack();
     const sharing = this.#sharing;
     const outerHeld = sharing.lock.held;
     const outerFinalizers = this.#finalizers;
     if (sharing.on && !outerHeld) sharing.enter();
+    let escaped = true;
     try {
-      if (entry !== undefined || finish !== undefined) return this.#around(entry, script, finish, task, frame, next);
-      return this.#decide(script as Script, frame);
+      if (this.#wrecked) this.#clear();
+      const around = entry !== undefined || finish !== undefined;
+      const result = around ? this.#around(entry, script, finish, task, frame, next) : this.#decide(script as Script, frame);
+      escaped = false;
+      return result;
     } finally {
       // Other threads may have come since the beginning.
       if (sharing.lock.held && !outerHeld) sharing.leave();
+      else if (sharing.on && !outerHeld && this.#rules.changed) this.#publish();
       this.#finalizers = outerFinalizers;
       this.#depth--;
-      if (this.#scratchUsed && this.#depth === 0) this.scratch.release();
+      // A thread on its way out changes no mappings: who waits for it may hold the process lock.
+      if (this.#scratchUsed && this.#depth === 0) {
+        if (escaped && sharing.on) this.#lent = true;
+        else this.scratch.release();
+      }
       this.#next = outerNext;
       this.#task = outerTask;
       this.#frame = outerFrame;
@@ -400,11 +416,9 @@ export class HookRunner {
   /** Make the call without holding up other threads' hooks. */
   #unlocked(next: Next, frame: SyscallFrame): bigint {
     this.#open();
-    try {
-      return next(frame);
-    } finally {
-      if (this.#sharing.on && !this.#sharing.lock.held) this.#sharing.enter();
-    }
+    const result = next(frame);
+    if (this.#sharing.on && !this.#sharing.lock.held) this.#sharing.enter();
+    return result;
   }
 
   /** c_do_syscall: perform what stands in the inner part of the block. */
@@ -442,12 +456,13 @@ export class HookRunner {
         // A script may go on calling for ever: it is left, and the guest code below it comes to its end.
         throw new Unwind('translation');
       }
+      // Other threads may have come during the call.
+      if (this.#sharing.on && !lock.held) this.#sharing.enter();
     } catch (error) {
+      // On the way out the lock is not taken: who waits for this thread's end may hold what others inside Lua wait for.
       this.#escaping = error;
       throw error;
     } finally {
-      // Other threads may have come during the call.
-      if (this.#sharing.on && !lock.held) this.#sharing.enter();
       if (timed) this.#outside += performance.now() - start;
       if (optimising) LuaVm.optimising(true);
     }
@@ -518,6 +533,10 @@ export class HookRunner {
     const escaping = this.#escaping !== undefined && this.#escaping === error;
     this.#escaping = undefined;
     const level = this.#depth - 1;
+    if (escaping && this.#sharing.on && !this.#sharing.lock.held) {
+      this.#wrecked = true;
+      throw error;
+    }
     let sound = false;
     if (runtime.current) {
       sound = runtime.forsake(level, error instanceof WebAssembly.RuntimeError);
@@ -530,6 +549,23 @@ export class HookRunner {
     const reason = error instanceof Error ? error.message : String(error);
     const again = sound && !(error instanceof StateLost) ? '' : '; the Lua state was lost, and scripts are loaded anew';
     return { message: `${this.#script?.path}: ${reason}${again}`, traceback: '' };
+  }
+
+  /** Memory lent to a hook that an exception ended. */
+  #takeBack(): void {
+    this.#lent = false;
+    if (this.#depth === 1) this.scratch.release();
+  }
+
+  /** An exception left Lua without the lock: see to what it left behind. */
+  #clear(): void {
+    this.#wrecked = false;
+    if (this.runtime.current && !this.runtime.forsake(0, false)) this.discard();
+  }
+
+  /** A script ended this thread while it was being loaded. If that cannot be told now, it is with the next call here. */
+  #publish(): void {
+    if (this.#sharing.tryEnter(PUBLISH_MS)) this.#sharing.leave();
   }
 
   /** os.exit in a script: the guest ends, as by exit_group. */

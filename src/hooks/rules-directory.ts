@@ -179,6 +179,11 @@ export class RulesDirectory {
     return { layers: this.#layers, rootFd: this.#rootFd, inotify: this.#inotify, alarm: this.#alarm, watched: this.#watched };
   }
 
+  /** Have `changed` say so, whatever has happened. */
+  lookAgain(): void {
+    this.#seen[0] = (this.#words[word.changed] as number) - 1;
+  }
+
   /** Be as another thread's directory was. */
   adopt(state: DirectoryState): void {
     this.#layers = [...state.layers];
