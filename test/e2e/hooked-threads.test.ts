@@ -80,6 +80,11 @@ describe('hooks of all threads', () => {
     );
     assert.deepEqual([o.stdout.toString(), o.stderr], ['401\n', '']);
   });
+  test('that are lent memory do not stand in the way of threads that come and go', slow, () => {
+    const lends = 'function do_syscall(num, ...) c_scratch(70000) return c_do_syscall(num, ...) end';
+    const o = under(rules({ getppid: counter, exit: lends, futex: lends, mmap: lends, munmap: lends, clone3: lends }), guest('short'));
+    assert.deepEqual([o.stdout.toString(), o.stderr], ['401\n', '']);
+  });
   test('are fresh after execve', slow, () => {
     const o = under(rules({ getppid: counter, execve: forward }), guest('exec', '100'));
     assert.equal(o.stdout.toString(), `${sum(400)} 401\n${sum(800)} 801\n`, o.stderr);
