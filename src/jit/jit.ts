@@ -65,6 +65,8 @@ const MOST_TARGETS = 32;
 
 /** Entries, or rounds of a loop, for each instruction of a region, that make up for optimising it: V8 takes 5 µs for one. */
 const ENTRIES_PER_INSTRUCTION = 30;
+/** Entries that make up for any size: such code is unrolled, and each entry runs through much of it. */
+const ENOUGH = 10_000;
 
 /** What one baseline module takes in beside the region asked for. */
 const BATCH = { regions: 4, instructions: 100 } as const;
@@ -481,7 +483,7 @@ export class Jit {
     const entered = counter >= 0 && this.#words[counter >> 2] === 0;
     const rounds = (this.#rounds.get(pc) ?? 0) + (entered ? 0 : layout.BASELINE_BUDGET);
     const executed = this.#executed(pc);
-    const missing = size * ENTRIES_PER_INSTRUCTION - executed - rounds;
+    const missing = Math.min(size * ENTRIES_PER_INSTRUCTION, ENOUGH) - executed - rounds;
     if (missing <= 0) return this.#during(PHASE.optimised, () => this.#translateOptimised(pc, extent, repeated));
     if (!entered) this.#rounds.set(pc, rounds);
     else {
