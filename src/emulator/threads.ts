@@ -259,7 +259,7 @@ export class Threads {
       },
       this.#options.registers(),
     );
-    block.setPhase(host.slotNumber, PHASE.idle);
+    block.setPhase(host.slotNumber, PHASE.leaving);
     block.setPhase(main, PHASE.live);
     this.settleAlone();
     block.post(host, main);
@@ -272,6 +272,8 @@ export class Threads {
     const { host, signals } = this.#machine;
     const block = this.#block;
     signals.setMask(ALL_SIGNALS);
+    // Not before nothing of the last guest thread is on the stack: what it still does may need a lock that a creator holds.
+    if (block.phase(host.slotNumber) === PHASE.leaving) block.setPhase(host.slotNumber, PHASE.idle);
     while (block.mail(host.slotNumber) === this.#seen) block.awaitMail(host, host.slotNumber, this.#seen);
     this.#seen = block.mail(host.slotNumber);
     return this.#options.mailbox.read();

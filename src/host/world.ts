@@ -7,7 +7,7 @@
  * `inKernel` is 1 the thread holds no lock of V8's, of the C library's or of ours, and nothing of the engine changes.
  */
 
-import { futexWake, PHASE, WORD } from '../kernel/process-block.ts';
+import { futexWake, WORD } from '../kernel/process-block.ts';
 import type { LinuxHost } from './linux-host.ts';
 import { KICK, SIGINFO_SIZE } from './thread-slot.ts';
 
@@ -45,7 +45,7 @@ export function stopWorld(host: LinuxHost): void {
   const { block } = host;
   if (!block.several) return;
   block.set(WORD.stop, host.slotNumber + 1);
-  const others = [...block.slots(PHASE.live), ...block.slots(PHASE.idle), ...block.slots(PHASE.ended)].filter((slot) => slot !== host.slotNumber);
+  const others = block.taken().filter((slot) => slot !== host.slotNumber);
   raiseFlags(host, others);
   for (const slot of others) for (let k = 0; !block.inKernel(slot); k++) pause(host, k);
 }

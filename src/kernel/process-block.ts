@@ -81,10 +81,10 @@ const THREAD = {
 } as const;
 
 /**
- * free: no host thread. idle: one that waits for a guest thread to run. live: runs one. ended: the main thread, which stays when its
- * guest thread has ended.
+ * free: no host thread. idle: one that waits for a guest thread to run. live: runs one. leaving: its guest thread has ended, and it is on its
+ * way to wait for another. ended: the main thread, which stays when its guest thread has ended.
  */
-export const PHASE = { free: 0, idle: 1, live: 2, ended: 3 } as const;
+export const PHASE = { free: 0, idle: 1, live: 2, ended: 3, leaving: 4 } as const;
 
 export class ProcessBlock {
   readonly buffer: SharedArrayBuffer;
@@ -240,6 +240,13 @@ export class ProcessBlock {
     const found: number[] = [];
     const used = this.get(WORD.slotsUsed);
     for (let slot = 0; slot < used; slot++) if (this.phase(slot) === phase) found.push(slot);
+    return found;
+  }
+  /** Slots of all host threads that are the engine's. */
+  taken(): number[] {
+    const found: number[] = [];
+    const used = this.get(WORD.slotsUsed);
+    for (let slot = 0; slot < used; slot++) if (this.phase(slot) !== PHASE.free) found.push(slot);
     return found;
   }
   /** The slot of a living guest thread; −1: there is none of this id. */

@@ -280,7 +280,7 @@ export class Process {
     const mainEnded = block.phase(block.get(WORD.mainSlot)) === PHASE.ended;
     if (!last) {
       Atomics.sub(block.words, WORD.threads, 1);
-      block.setPhase(host.slotNumber, isMain ? PHASE.ended : PHASE.idle);
+      block.setPhase(host.slotNumber, isMain ? PHASE.ended : PHASE.leaving);
     }
     block.unlock(host);
     if (last) this.end(mainEnded ? block.get(WORD.exitStatus) : status);

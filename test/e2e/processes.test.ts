@@ -39,8 +39,8 @@ same(
   script(
     'sh',
     `
-  A=1 sleep 60 & until [ "$(ps -o comm= -p $!)" = sleep ]; do sleep 0.05; done
-  ps -o args= -p $!; tr '\\0' '\\n' </proc/$!/environ | grep ^A=; pgrep -f "^sleep 60" | grep -c "^$!\\$"; pkill -f "^sleep 60"; wait; echo $?`,
+  A=1 sleep 61.0437 & until [ "$(ps -o comm= -p $!)" = sleep ]; do sleep 0.05; done
+  ps -o args= -p $!; tr '\\0' '\\n' </proc/$!/environ | grep ^A=; pgrep -f "^sleep 61.0437" | grep -c "^$!\\$"; pkill -f "^sleep 61.0437"; wait; echo $?`,
   ),
 );
 
