@@ -165,10 +165,10 @@ export class Programs implements ProgramLauncher {
     this.#running = prepared;
     this.#image = image;
     process.setImage({ ...image, path: this.#pathOf(prepared), hostFd: prepared.main.file.fd });
-    task.comm = comm;
     const at = (addr: number): number => host.memoryBase + addr;
     const { argStart, argEnd, envStart, envEnd } = image;
     showCommandLine(host, process.procFd, { argStart: at(argStart), argEnd: at(argEnd), envStart: at(envStart), envEnd: at(envEnd) });
+    task.comm = comm;
     cpu.reset();
     cpu.pc = image.entry;
     cpu.sp = image.sp;

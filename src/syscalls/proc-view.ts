@@ -200,11 +200,12 @@ function inodeOf(name: string): number {
   return hash + 1;
 }
 
-function listing(names: readonly string[], type: number): ListingEntry[] {
+/** `placed`: names are numbers, and say where an entry stands. */
+function listing(names: readonly string[], type: number, placed = false): ListingEntry[] {
   return [
     { name: '.', inode: 1, type: DT_DIR },
     { name: '..', inode: 2, type: DT_DIR },
-    ...names.map((name) => ({ name, inode: inodeOf(name), type })),
+    ...names.map((name) => ({ name, inode: inodeOf(name), type, ...(placed ? { place: Number(name) + 2 } : {}) })),
   ];
 }
 
@@ -246,7 +247,7 @@ export function openedAs(task: Task, node: ProcNode): ProcFile | undefined {
     const type = entry === 'fd' ? DT_LNK : DT_REG;
     return {
       kind: 'listing', path, position: 0,
-      entries: (reader) => listing([...reader.fds.numbers()].map(String), type),
+      entries: (reader) => listing([...reader.fds.numbers()].map(String), type, true),
     };
   }
   if (entry === 'task' && node.tid === undefined) {

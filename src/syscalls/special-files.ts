@@ -43,13 +43,15 @@ export interface ListingEntry {
   readonly inode: number;
   /** DT_… */
   readonly type: number;
+  /** Where it stands, if not by its index: a descriptor stays in its place when others are closed during the listing. */
+  readonly place?: number;
 }
 
 /** A directory whose entries the engine lists. The host descriptor is the host's directory. */
 export interface ListingDirectory extends InProc {
   readonly kind: 'listing';
   entries(task: Task): ListingEntry[];
-  /** Index of the next entry for getdents; shared by duplicates. */
+  /** Place of the next entry for getdents; shared by duplicates. */
   position: number;
 }
 
@@ -187,27 +189,29 @@ export function seekSpecial(task: Task, fd: number, offset: Arg, whence: number)
 
 /** struct linux_dirent64 records of a listing for a buffer of `room` bytes; 0 at the end, −EINVAL if none fits. */
 export function readListing(task: Task, file: ListingDirectory, room: number, legacy: boolean): Uint8Array | number {
-  const all = file.entries(task);
-  if (file.position >= all.length) return 0;
+  const left = file
+    .entries(task)
+    .map((entry, index) => ({ ...entry, place: entry.place ?? index }))
+    .filter(({ place }) => place >= file.position);
+  if (left.length === 0) return 0;
   if (room > 0x7fffffff) return -errno.EINVAL;
   const out = new Uint8Array(Math.min(room, 65536));
   const view = new DataView(out.buffer);
   const header = legacy ? 18 : 19;
   let used = 0;
-  while (file.position < all.length) {
-    const entry = all[file.position] as ListingEntry;
+  for (const entry of left) {
     const name = Buffer.from(entry.name, 'latin1');
     // Legacy records carry the type in their last byte, after the name's NUL.
     const length = (header + name.length + 1 + (legacy ? 1 : 0) + 7) & ~7;
     if (used + length > out.length) break;
     view.setBigUint64(used, BigInt(entry.inode), true);
-    view.setBigUint64(used + 8, BigInt(file.position + 1), true);
+    view.setBigUint64(used + 8, BigInt(entry.place + 1), true);
     view.setUint16(used + 16, length, true);
     if (legacy) view.setUint8(used + length - 1, entry.type);
     else view.setUint8(used + 18, entry.type);
     out.set(name, used + header);
     used += length;
-    file.position++;
+    file.position = entry.place + 1;
   }
   return used === 0 ? -errno.EINVAL : out.subarray(0, used);
 }

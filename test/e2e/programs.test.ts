@@ -235,5 +235,6 @@ describe('compiled programs', { concurrency: 2 }, () => {
   c('locked-faults.c');
   c('segments.c');
   c('machine.c');
+  c('close-listed.c');
   for (const how of ['abort', 'segv', 'fpe', 'ill', 'kill', 'term', 'pipe', 'exit']) c('dies.c', [], [how]);
 });
