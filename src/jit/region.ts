@@ -3,7 +3,7 @@
  *
  * Code that may change without a system call (a page that is writable as well, shared memory) is compared with what was decoded
  * each time a block of it is entered; where it differs the region ends, and is forgotten. So a change counts from the next
- * branch on, as processors before the Pentium had it and programs are written for.
+ * branch on, which is the jump that the manual asks of programs before they run what they wrote (SDM volume 3, 10.1.3).
  */
 import type { Block, Builder, Value, Var } from '../ir/builder.ts';
 import type { Frontend, Instruction, RegionContext } from '../ir/frontend.ts';
