@@ -16,10 +16,14 @@
 
 import type { CodeListener, Host } from '../kernel/ports.ts';
 import type { ListChange, Mapping } from './mapping.ts';
-import { SpaceCalls, type SpaceLimits, type SpaceNumbers } from './space-calls.ts';
+import * as contentsCalls from './contents-calls.ts';
+import * as mapCalls from './map-calls.ts';
+import { mremap } from './remap-calls.ts';
+import * as shmCalls from './shm-calls.ts';
+import { type SpaceLimits, type SpaceNumbers, SpaceState } from './space-state.ts';
 
 export type { Backing, Mapping } from './mapping.ts';
-export type { SpaceLimits } from './space-calls.ts';
+export type { SpaceLimits } from './space-state.ts';
 
 /** How the copies of several threads are kept equal (kernel/change-log.ts). */
 export interface Sharing {
@@ -56,7 +60,7 @@ const alone: Sharing = {
 export class AddressSpace {
   /** Bytes; the first address that is not the guest's. */
   readonly size: number;
-  readonly #calls: SpaceCalls;
+  readonly #state: SpaceState;
   readonly #sharing: Sharing;
   #listener: CodeListener = { codeChanged: () => {} };
   #codeChanged = false;
@@ -64,29 +68,29 @@ export class AddressSpace {
   constructor(host: Host, sharing: Sharing = alone) {
     this.size = host.memorySize;
     this.#sharing = sharing;
-    this.#calls = new SpaceCalls(host, () => sharing.nextBacking());
-    this.#calls.onChange = (change) => sharing.append(change);
-    this.#calls.setCodeListener({
+    this.#state = new SpaceState(host, () => sharing.nextBacking());
+    this.#state.list.onChange = (change) => sharing.append(change);
+    this.#state.listener = {
       codeChanged: (start, end) => {
         this.#codeChanged = true;
         this.#listener.codeChanged(start, end);
         sharing.append({ code: [start, end] });
       },
-    });
+    };
   }
 
-  #read(): SpaceCalls {
+  #read(): SpaceState {
     this.#sharing.sync();
-    return this.#calls;
+    return this.#state;
   }
 
-  #change<T>(act: (calls: SpaceCalls) => T): T {
-    const calls = this.#calls;
+  #change<T>(act: (state: SpaceState) => T): T {
+    const state = this.#state;
     this.#codeChanged = false;
     const result = this.#sharing.change(() => {
-      const before = calls.numbers;
-      const value = act(calls);
-      const after = calls.numbers;
+      const before = state.numbers;
+      const value = act(state);
+      const after = state.numbers;
       if ((Object.keys(after) as (keyof SpaceNumbers)[]).some((key) => after[key] !== before[key])) {
         this.#sharing.append({ numbers: after });
       }
@@ -99,41 +103,41 @@ export class AddressSpace {
   // ---- what other threads tell
 
   snapshot(): SpaceSnapshot {
-    return { mappings: [...this.#calls.entries()], numbers: this.#calls.numbers };
+    return { mappings: [...this.#state.list.all], numbers: this.#state.numbers };
   }
   restore(snapshot: SpaceSnapshot): void {
-    this.#calls.apply({ take: [0, Number.MAX_SAFE_INTEGER] });
-    for (const mapping of snapshot.mappings) this.#calls.apply({ put: mapping });
-    this.#calls.numbers = snapshot.numbers;
+    this.#state.list.apply({ take: [0, Number.MAX_SAFE_INTEGER] });
+    for (const mapping of snapshot.mappings) this.#state.list.apply({ put: mapping });
+    this.#state.numbers = snapshot.numbers;
     this.#listener.codeChanged(0, this.size);
   }
   apply(record: SpaceRecord): void {
-    if ('numbers' in record) this.#calls.numbers = record.numbers;
+    if ('numbers' in record) this.#state.numbers = record.numbers;
     else if ('code' in record) this.#listener.codeChanged(...record.code);
-    else this.#calls.apply(record);
+    else this.#state.list.apply(record);
   }
 
   // ---- queries
 
   /** The mapping that holds `addr`. */
   find(addr: number): Mapping | undefined {
-    return this.#read().find(addr);
+    return this.#read().list.at(addr);
   }
   /** All mappings in ascending order. A live list: do not keep it over a change. */
   entries(): readonly Mapping[] {
-    return this.#read().entries();
+    return this.#read().list.all;
   }
   /** PROT_ bits the guest has at `addr`; −1 if nothing is mapped there. */
   protAt(addr: number): number {
-    return this.#read().protAt(addr);
+    return this.#read().list.at(addr)?.prot ?? -1;
   }
   /** True if all of [start, end) is mapped, whatever the protection. */
   isMapped(start: number, end: number): boolean {
-    return this.#read().isMapped(start, end);
+    return this.#read().list.covers(start, end);
   }
   /** Bytes mapped in all (VmSize). */
   get mappedBytes(): number {
-    return this.#read().mappedBytes;
+    return this.#read().list.bytes;
   }
   get mmapTop(): number {
     return this.#read().mmapTop;
@@ -149,96 +153,100 @@ export class AddressSpace {
     this.#listener = listener;
   }
   setLimits(limits: SpaceLimits): void {
-    this.#calls.setLimits(limits);
+    this.#state.limits = limits;
   }
   /** Where mappings without an address go: downwards from `top` (exclusive, page-aligned). */
   setMmapTop(top: number): void {
-    this.#change((calls) => calls.setMmapTop(top));
+    this.#change((state) => {
+      state.mmapTop = top;
+    });
   }
   /** Let a file mapped from its beginning, at no address asked for, go where it always goes (placement.ts). */
   setFileHomes(on: boolean): void {
-    this.#change((calls) => calls.setFileHomes(on));
+    this.#change((state) => {
+      state.fileHomes = on;
+    });
   }
   /** Start (and empty) the heap; page-rounded up by the caller or not, as the kernel's start_brk. */
   setBrk(start: number): void {
-    this.#change((calls) => calls.setBrk(start));
+    this.#change((state) => state.setBrk(start));
   }
   /** Name a range for /proc/self/maps (`[stack]`; PR_SET_VMA_ANON_NAME as `[anon:…]`). */
   setName(start: number, end: number, name: string): void {
-    this.#change((calls) => calls.setName(start, end, name));
+    this.#change((state) => state.setName(start, end, name));
   }
   /** Unmap everything, as execve does. */
   reset(): void {
-    this.#change((calls) => calls.reset());
+    this.#change((state) => state.reset());
   }
   /** In the child of a fork: what MADV_DONTFORK keeps from it goes, and locks are not inherited. */
   afterFork(): void {
-    this.#change((calls) => calls.afterFork());
+    this.#change((state) => state.afterFork());
   }
   /** Bytes of [start, end) were changed behind the guest's back. */
   contentsChanged(start: number, end: number): void {
-    this.#change((calls) => calls.contentsChanged(start, end));
+    this.#change((state) => state.contentsChanged(start, end));
   }
 
   // ---- the system calls
 
   /** mmap(2). `hostFd` is the host's descriptor (any invalid one for a bad guest descriptor); ignored if anonymous. */
   mmap(addr: number, length: number, prot: number, flags: number, hostFd = -1, offset = 0): number {
-    return this.#change((calls) => calls.mmap(addr, length, prot, flags, hostFd, offset));
+    return this.#change((state) => mapCalls.mmap(state, addr, length, prot, flags, hostFd, offset));
   }
   munmap(addr: number, length: number): number {
-    return this.#change((calls) => calls.munmap(addr, length));
+    return this.#change((state) => mapCalls.munmap(state, addr, length));
   }
   mprotect(addr: number, length: number, prot: number): number {
-    return this.#change((calls) => calls.mprotect(addr, length, prot));
+    return this.#change((state) => mapCalls.mprotect(state, addr, length, prot));
   }
   /** brk(2) as the kernel has it: the new break, or the old one if it cannot be moved. */
   brk(addr: number): number {
-    return this.#change((calls) => calls.brk(addr));
+    return this.#change((state) => mapCalls.brk(state, addr));
   }
   /**
    * Extend the mapping above `addr` down to it if that mapping grows down and the stack limit and the guard gap
    * allow it, as a page fault there does. True if memory is there now.
    */
   growDown(addr: number): boolean {
-    return this.#change((calls) => calls.growDown(addr));
+    return this.#change((state) => mapCalls.growDown(state, addr));
   }
   mremap(oldAddr: number, oldLength: number, newLength: number, flags: number, newAddr = 0): number {
-    return this.#change((calls) => calls.mremap(oldAddr, oldLength, newLength, flags, newAddr));
+    return this.#change((state) => mremap(state, oldAddr, oldLength, newLength, flags, newAddr));
   }
   msync(addr: number, length: number, flags: number): number {
-    return this.#read().msync(addr, length, flags);
+    return contentsCalls.msync(this.#read(), addr, length, flags);
   }
   madvise(addr: number, length: number, what: number): number {
-    return this.#change((calls) => calls.madvise(addr, length, what));
+    return this.#change((state) => contentsCalls.madvise(state, addr, length, what));
   }
   /** `vector` is the host address of one byte per page. */
   mincore(addr: number, length: number, vector: number): number {
-    return this.#read().mincore(addr, length, vector);
+    return contentsCalls.mincore(this.#read(), addr, length, vector);
   }
   mlock(addr: number, length: number, flags = 0): number {
-    return this.#change((calls) => calls.mlock(addr, length, flags));
+    return this.#change((state) => contentsCalls.mlock(state, addr, length, flags));
   }
   munlock(addr: number, length: number): number {
-    return this.#change((calls) => calls.munlock(addr, length));
+    return this.#change((state) => contentsCalls.munlock(state, addr, length));
   }
   mlockall(flags: number): number {
-    return this.#change((calls) => calls.mlockall(flags));
+    return this.#change((state) => contentsCalls.mlockall(state, flags));
   }
   munlockall(): number {
-    return this.#change((calls) => calls.munlockall());
+    return this.#change((state) => contentsCalls.munlockall(state));
   }
   mseal(addr: number, length: number, flags: number): number {
-    return this.#change((calls) => calls.mseal(addr, length, flags));
+    return this.#change((state) => contentsCalls.mseal(state, addr, length, flags));
   }
   /** remap_file_pages(2): the kernel's emulation of it, inside one shared file mapping. */
   remapFilePages(addr: number, length: number, prot: number, pageOffset: number, flags: number): number {
-    return this.#change((calls) => calls.remapFilePages(addr, length, prot, pageOffset, flags));
+    return this.#change((state) => contentsCalls.remapFilePages(state, addr, length, prot, pageOffset, flags));
   }
   shmat(id: number, addr: number, flags: number): number {
-    return this.#change((calls) => calls.shmat(id, addr, flags));
+    return this.#change((state) => shmCalls.shmat(state, id, addr, flags));
   }
   shmdt(addr: number): number {
-    return this.#change((calls) => calls.shmdt(addr));
+    return this.#change((state) => shmCalls.shmdt(state, addr));
   }
 }

@@ -7,6 +7,8 @@
 import { madviseAdvice, mapFlags, protFlags } from '../abi/constants/memory.ts';
 
 export const PAGE = 4096;
+export const wholePages = (n: number): number => Math.ceil(n / PAGE) * PAGE;
+export const misaligned = (n: number): boolean => n % PAGE !== 0;
 
 /** What a mapping shows besides zeroes. Compared by value: by file, or by `id` where there is none. */
 export interface Backing {
@@ -241,3 +243,10 @@ export const HOST_MAP_FLAGS =
   ~(mapFlags.values.MAP_FIXED_NOREPLACE | mapFlags.values.MAP_32BIT | mapFlags.values.MAP_GROWSDOWN |
     mapFlags.values.MAP_STACK | mapFlags.values.MAP_EXECUTABLE | mapFlags.values.MAP_DENYWRITE |
     mapFlags.values.MAP_HUGETLB);
+
+export function anonymousMapping(start: number, end: number, prot: number, name: string): Mapping {
+  return {
+    start, end, prot, shared: false, backing: undefined, offset: 0, name, growsDown: false, noReserve: false,
+    locked: false, advice: 0, sealed: false,
+  };
+}
