@@ -1,0 +1,145 @@
+/** Kept translations in this run: regions are taken from packs, and packs get slots, counters and their instances here. */
+import { type CodeFile, CodeStore, type LoadedPack, type PackFiles } from './code-store.ts';
+import type { RegionObject } from './object.ts';
+import type { Pack } from './pack.ts';
+import type { Region, Regions } from './regions.ts';
+import type { Slots } from './slots.ts';
+import type { Tiers } from './tiers.ts';
+import type { Translator } from './translator.ts';
+
+export interface KeptCodeHost {
+  /** The guest handles memory faults itself: exact registers at each access. */
+  readonly precise: boolean;
+  /** The file whose unmodified code is mapped at `pc`, if any: its translations may be kept. */
+  codeFile(pc: number): CodeFile | undefined;
+  /** The bytes of a page of guest code; undefined if it cannot be read. */
+  codePage(page: number): Uint8Array | undefined;
+  /** Where translations are kept; undefined: nowhere. */
+  readonly packs: PackFiles | undefined;
+  /** What translations depend on beside the code. */
+  readonly model: string;
+}
+
+export class KeptCode {
+  readonly #host: KeptCodeHost;
+  readonly #guestPages: number;
+  readonly #slots: Slots;
+  readonly #tiers: Tiers;
+  readonly #regions: Regions;
+  readonly #translator: Translator;
+  /** `bytes` of WebAssembly were taken. */
+  readonly #placed: (bytes: number) => void;
+  /** Anew for each mode. */
+  #store: CodeStore | undefined;
+  #precise = false;
+
+  constructor(
+    host: KeptCodeHost,
+    guestPages: number,
+    parts: { slots: Slots; tiers: Tiers; regions: Regions; translator: Translator },
+    placed: (bytes: number) => void,
+  ) {
+    this.#host = host;
+    this.#guestPages = guestPages;
+    this.#slots = parts.slots;
+    this.#tiers = parts.tiers;
+    this.#regions = parts.regions;
+    this.#translator = parts.translator;
+    this.#placed = placed;
+  }
+
+  /** The region at `pc` from a pack, loading that of its file if it was not yet; its code is in `region.slot`. */
+  find(pc: number): Region | undefined {
+    const { packs, model, precise } = this.#host;
+    if (packs === undefined) return undefined;
+    if (this.#store === undefined || this.#precise !== precise) {
+      this.#precise = precise;
+      this.#store = new CodeStore(packs, `${model} ${precise ? 'precise' : 'fast'}`, {
+        guestPages: this.#guestPages,
+        place: (pack) => this.#place(pack),
+        placed: (pack) => this.#connect(pack),
+        clear: (slot) => this.#slots.empty(slot),
+        helper: (name) => this.#translator.helperNamed(name),
+        page: (page) => this.#host.codePage(page),
+      });
+    }
+    const file = this.#host.codeFile(pc);
+    const found = file === undefined ? undefined : this.#store.find(file, pc);
+    return found === undefined ? undefined : this.#region(pc, found);
+  }
+
+  /** The region at `pc` in a pack whose module is there. */
+  placedAt(pc: number): Region | undefined {
+    const found = this.#store?.placedAt(pc);
+    return found === undefined ? undefined : this.#region(pc, found);
+  }
+  /** Offset of the counter of the region at `pc`, if its module is there. */
+  counter(pc: number): number | undefined {
+    return this.#store?.counter(pc);
+  }
+  /** The slots packs have of their own for `pc` are handed to `use`. */
+  slots(pc: number, use: (slot: number) => void): void {
+    const store = this.#store;
+    if (store !== undefined && store.placed.length > 0) store.slots(pc, use);
+  }
+
+  /** A region was translated: it may be kept. */
+  add(object: RegionObject): void {
+    const file = this.#store === undefined ? undefined : this.#host.codeFile(object.pc);
+    if (file !== undefined) this.#store?.add(file, object);
+  }
+  /** Regions on the pages [first, last] are not to be used any more. */
+  invalidate(first: number, last: number): void {
+    this.#store?.invalidate(first, last);
+  }
+  /** As when nothing was loaded or translated yet. */
+  clear(): void {
+    this.#store = undefined;
+  }
+  save(): void {
+    this.#store?.save((pc) => this.#regions.has(pc));
+  }
+  afterFork(): void {
+    this.#store?.afterFork();
+  }
+
+  #region(pc: number, { loaded, index }: { loaded: LoadedPack; index: number }): Region {
+    const { pack } = loaded;
+    const pages = new Set(
+      Array.from(
+        pack.regionPages.subarray(pack.pageFirst[index], pack.pageFirst[index + 1]),
+        (p) => pack.pages[p] as number,
+      ),
+    );
+    return {
+      pc,
+      slot: loaded.slotBase + index,
+      optimised: false,
+      pages,
+      counter: loaded.counterBase + 4 * index,
+      precise: this.#precise,
+      codeOffset: (pack.codeAt[index] as number) + (pack.codeStart[index] as number),
+      extent: undefined,
+      sites: undefined,
+    };
+  }
+
+  /** Code of a pack goes at once where regions are already. */
+  #connect({ pack, slotBase }: LoadedPack): void {
+    const connect = (pc: number, slot: number): void => {
+      const region = this.#regions.at(pc);
+      if (region !== undefined) this.#slots.copy(region.slot, slot);
+    };
+    pack.pcs.forEach((pc, k) => connect(pc, slotBase + k));
+    pack.targets.forEach((pc, k) => connect(pc, slotBase + pack.pcs.length + k));
+  }
+
+  #place(pack: Pack): { slotBase: number; counterBase: number } | undefined {
+    const counterBase = this.#tiers.newCounters(pack.pcs.length);
+    if (counterBase < 0) return undefined;
+    const slotBase = this.#slots.reserve(pack.pcs.length + pack.targets.length);
+    if (!this.#translator.pack(pack, slotBase, counterBase)) return undefined;
+    this.#placed(pack.module.length);
+    return { slotBase, counterBase };
+  }
+}

@@ -1,0 +1,74 @@
+/** What is translated: regions by guest pc, by the page their code came from, and by the number that stack traces name. */
+import type { Lowered } from './lower.ts';
+import type { Extent } from './region.ts';
+
+export interface Region {
+  readonly pc: number;
+  readonly slot: number;
+  readonly optimised: boolean;
+  readonly pages: ReadonlySet<number>;
+  /** What it was translated with, so that it can be lowered again to find the place of a fault. */
+  readonly counter: number;
+  readonly precise: boolean;
+  /** Where its code begins in its module. */
+  readonly codeOffset: number;
+  /** How it was built; undefined: as baseline code is. */
+  readonly extent: Extent | undefined;
+  /** Made at the first fault in it. */
+  sites: Lowered['sites'] | undefined;
+}
+
+export class Regions {
+  readonly #byPc = new Map<number, Region>();
+  readonly #byPage = new Map<number, Set<Region>>();
+  /** By number, for naming the place of a fault. */
+  readonly #numbered: Region[] = [];
+
+  at(pc: number): Region | undefined {
+    return this.#byPc.get(pc);
+  }
+  has(pc: number): boolean {
+    return this.#byPc.has(pc);
+  }
+  numbered(k: number): Region | undefined {
+    return this.#numbered[k];
+  }
+  /** The number the next region entered will have. */
+  get nextNumber(): number {
+    return this.#numbered.length;
+  }
+
+  enter(region: Region): void {
+    this.#numbered.push(region);
+    this.#byPc.set(region.pc, region);
+    for (const p of region.pages) {
+      const set = this.#byPage.get(p);
+      if (set === undefined) this.#byPage.set(p, new Set([region]));
+      else set.add(region);
+    }
+  }
+
+  /** Forget the regions on the pages [first, last]; `gone` is told of each that was the one for its pc. */
+  drop(first: number, last: number, gone: (region: Region) => void): void {
+    if (last - first < this.#byPage.size) {
+      for (let p = first; p <= last; p++) this.#dropPage(p, gone);
+    } else for (const p of [...this.#byPage.keys()]) if (p >= first && p <= last) this.#dropPage(p, gone);
+  }
+  #dropPage(page: number, gone: (region: Region) => void): void {
+    const regions = this.#byPage.get(page);
+    if (regions === undefined) return;
+    this.#byPage.delete(page);
+    for (const r of regions) {
+      if (this.#byPc.get(r.pc) !== r) continue;
+      this.#byPc.delete(r.pc);
+      gone(r);
+    }
+  }
+
+  /** No code refers to any of them. */
+  clear(): void {
+    this.#byPc.clear();
+    this.#byPage.clear();
+    this.#numbered.length = 0;
+  }
+}
