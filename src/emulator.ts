@@ -168,6 +168,12 @@ class Emulator {
       thread?.seen ?? 0,
     );
     this.#process.launcher = this.#programs;
+    this.#process.seccomp.killThread = (task, signal) => {
+      leaveLocks(task);
+      task.process.endThread(task, -signal);
+      leaveThread(task);
+      throw new Unwind('thread-exit');
+    };
     this.#process.maker = new Processes(machine, this.#process, this.#threads, {
       beforeThread: () => void this.#observers?.hooks?.share(),
       before: () => this.#observers?.hooks?.beforeFork(),
@@ -325,6 +331,7 @@ class Emulator {
       if (message.kind === 'thread') this.#begin(message);
       else {
         this.#process.signals.setMask(this.#task, BigInt(message.mask));
+        this.#process.seccomp.give(message.seccomp);
         this.#mailbox.taken(this.#machine, 1);
         try {
           // What the other thread prepared can be prepared again, or the program is lost, as in the kernel.
@@ -361,8 +368,10 @@ class Emulator {
     }
     task.clearChildTid = has(flags, CLONE_CHILD_CLEARTID) ? childTid : 0;
     this.#process.signals.begin(task);
+    host.block.setSeccomp(host.slotNumber, message.seccomp);
     this.#mailbox.taken(this.#machine, tid);
     log.sync();
+    this.#process.seccomp.refresh();
     this.#process.signals.setMask(task, BigInt(message.mask));
   }
 

@@ -17,6 +17,7 @@ import type { Machine } from '../host/machine.ts';
 import { kick, pause } from '../host/world.ts';
 import { futexWait, futexWake, PHASE, type ProcessBlock, WORD } from '../kernel/process-block.ts';
 import type { CloneRequest, Process, ProgramRequest } from '../kernel/process.ts';
+import type { SeccompState } from '../kernel/seccomp.ts';
 import type { Task } from '../kernel/task.ts';
 import { has } from '../syscalls/clone.ts';
 
@@ -31,6 +32,8 @@ export interface NewThread {
   readonly tls: string;
   readonly mask: string;
   readonly name: string;
+  /** Its filters (kernel/seccomp.ts). */
+  readonly seccomp: number;
   /** Floating point is translated exactly. */
   readonly exactFloat: boolean;
   /** The creator's, where somebody in the process has changed them: base64 of struct sched_attr and of a CPU mask, and ioprio. */
@@ -44,6 +47,7 @@ export interface NoThread {
 export interface NewProgram {
   readonly kind: 'program';
   readonly mask: string;
+  readonly seccomp: SeccompState;
   readonly hostFd: number;
   readonly inaccessible: boolean;
   /** Base64. */
@@ -145,6 +149,7 @@ export class Threads {
         tls: String(has(flags, c.CLONE_SETTLS) ? tls : task.cpu.tls),
         mask: String(this.#process.signals.of(task).mask),
         name: Buffer.from(task.comm).toString('latin1'),
+        seccomp: block.seccomp(host.slotNumber),
         exactFloat: this.#options.exactFloat(),
         scheduling: block.get(WORD.scheduling) === 0 ? undefined : readScheduling(task),
       };
@@ -250,6 +255,7 @@ export class Threads {
       {
         kind: 'program',
         mask: String(this.#process.signals.of(task).mask),
+        seccomp: this.#process.seccomp.take(),
         hostFd: request.hostFd,
         inaccessible: request.inaccessible,
         path: pack(request.path),

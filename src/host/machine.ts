@@ -150,18 +150,19 @@ function assemble(host: LinuxHost, memory: WebAssembly.Memory, pages: number, lo
 /** An address space that is kept equal to those of the process's other threads. */
 function shareSpace(host: LinuxHost, log: ChangeLog): AddressSpace {
   const { block } = host;
+  log.settle = () => {
+    if (!block.several) return;
+    const others = block.slots(PHASE.live).filter((slot) => slot !== host.slotNumber);
+    raiseFlags(host, others);
+    for (const slot of others) {
+      while (!log.caughtUp(slot) && !block.inKernel(slot) && block.phase(slot) === PHASE.live) host.syscall(host.nr['sched_yield'] as number);
+    }
+  };
   const space: AddressSpace = new AddressSpace(host, {
     sync: () => log.sync(),
     change: (act) => log.change(act),
     append: (record) => log.append(part, record),
-    settle: () => {
-      if (!block.several) return;
-      const others = block.slots(PHASE.live).filter((slot) => slot !== host.slotNumber);
-      raiseFlags(host, others);
-      for (const slot of others) {
-        while (!log.caughtUp(slot) && !block.inKernel(slot) && block.phase(slot) === PHASE.live) host.syscall(host.nr['sched_yield'] as number);
-      }
-    },
+    settle: () => log.settle(),
     nextBacking: () => block.nextBacking(),
   });
   const part: Replicated = {

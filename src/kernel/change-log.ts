@@ -44,6 +44,11 @@ export class ChangeLog {
   #position = 0;
   #epoch = 0;
   #applying = false;
+  /**
+   * Returns when every other thread has read what was told, or is in a system call and reads it before guest code goes on in
+   * it. Not under the lock. Set by whoever builds the machine.
+   */
+  settle: () => void = () => {};
 
   /** `buffer`: another thread's, to follow it. */
   constructor(host: Host, block: ProcessBlock, slot: number, buffer?: SharedArrayBuffer) {

@@ -23,8 +23,11 @@ export interface Interceptor {
   intercept(task: Task, frame: SyscallFrame, next: Next): bigint;
 }
 
-/** Usual places, outermost first: a log shows what the guest asked and got, not what a hook made of it. */
-export const interceptorOrder = { strace: 10, audit: 20, inject: 30, functions: 35, hooks: 40 } as const;
+/**
+ * Usual places, outermost first: a log shows what the guest asked and got, not what a hook made of it. The guest's own filters
+ * (seccomp) judge what the guest asks for; hooks stand for the kernel behind them, and what a hook does is not judged.
+ */
+export const interceptorOrder = { strace: 10, audit: 20, inject: 30, seccomp: 32, functions: 35, hooks: 40 } as const;
 
 export interface Registration {
   /** Show system call `nr` to the interceptor, or no longer. Out-of-range numbers are accepted and ignored. */

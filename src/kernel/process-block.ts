@@ -32,7 +32,6 @@ export const WORD = {
   cwdInProc: 5,
   personality: 6,
   undumpable: 7,
-  noNewPrivs: 8,
   /** Slot of the thread whose id is the process's. */
   mainSlot: 9,
   /** Slots at and above this were never used. */
@@ -78,6 +77,8 @@ const THREAD = {
   epoch: 9,
   /** WORD.credentials when the host thread was made. */
   credentials: 10,
+  /** Its filters, kernel/seccomp.ts. */
+  seccomp: 11,
 } as const;
 
 /**
@@ -212,6 +213,12 @@ export class ProcessBlock {
   }
   setCredentials(slot: number, count: number): void {
     Atomics.store(this.words, this.#entry(slot) + THREAD.credentials, count);
+  }
+  seccomp(slot: number): number {
+    return Atomics.load(this.words, this.#entry(slot) + THREAD.seccomp);
+  }
+  setSeccomp(slot: number, state: number): void {
+    Atomics.store(this.words, this.#entry(slot) + THREAD.seccomp, state);
   }
   /** Raise the thread's mail word and wake it if it waits there. */
   post(host: Host, slot: number): void {

@@ -10,6 +10,7 @@ import { FdTable, type SpecialFile } from './fd-table.ts';
 import { InterceptorSet } from './interceptor.ts';
 import type { GuestAddr, GuestMemory, Host } from './ports.ts';
 import { type ProcessBlock, PHASE, WORD } from './process-block.ts';
+import { Seccomp, type SeccompArch } from './seccomp.ts';
 import type { Signals } from './signals.ts';
 import { Task } from './task.ts';
 import type { GuestCpu } from './ports.ts';
@@ -128,6 +129,10 @@ class Rlimits {
 export const RLIMIT_NOFILE = 7;
 const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
 
+const seccompArch: Readonly<Record<'x86_64', SeccompArch>> = {
+  x86_64: { audit: 0xc000_003e, strict: [0, 1, 60, 15] },
+};
+
 const emptyImage: Image = {
   path: '', hostFd: -1, argv: [], envp: [], auxv: new Uint8Array(0), startStack: 0, argStart: 0, argEnd: 0, envStart: 0,
   envEnd: 0, startCode: 0, endCode: 0, startData: 0, endData: 0, startBrk: 0,
@@ -139,6 +144,7 @@ export class Process {
   readonly space: AddressSpace;
   readonly fds: FdTable;
   readonly interceptors = new InterceptorSet();
+  readonly seccomp: Seccomp;
   readonly isa: 'x86_64';
   readonly sysroot: string;
   /** Host process id; the guest's is the same. */
@@ -175,6 +181,7 @@ export class Process {
     this.block = host.block;
     this.log = options.log ?? new ChangeLog(host, host.block, host.slotNumber);
     this.rlimits = new Rlimits(host.block);
+    this.seccomp = new Seccomp(host, this.log, this.interceptors, seccompArch[this.isa]);
     const { share } = options;
     this.procFd = share?.procFd ?? openProc(host);
     for (const [resource, [soft, hard]] of options.rlimits ?? []) this.rlimits.set(resource, [soft, hard]);
@@ -268,7 +275,7 @@ export class Process {
 
   /**
    * exit(2): the calling thread ends. Returns if others live on; with the last one the process ends. `task`'s memory and
-   * locks are the caller's business (syscalls/process.ts).
+   * locks are the caller's business (syscalls/process.ts). `status`: 0 to 255, or −signal where one ends it.
    */
   endThread(task: Task, status: number): void {
     const { block, host } = this;
@@ -276,14 +283,17 @@ export class Process {
     block.lock(host);
     const last = block.threadCount <= 1;
     // The process's status is that of the thread which has its id, though others may outlive it.
-    if (isMain) block.set(WORD.exitStatus, status & 0xff);
+    if (isMain) block.set(WORD.exitStatus, status);
     const mainEnded = block.phase(block.get(WORD.mainSlot)) === PHASE.ended;
     if (!last) {
       Atomics.sub(block.words, WORD.threads, 1);
       block.setPhase(host.slotNumber, isMain ? PHASE.ended : PHASE.leaving);
     }
     block.unlock(host);
-    if (last) this.end(mainEnded ? block.get(WORD.exitStatus) : status);
+    if (!last) return;
+    const final = mainEnded ? block.get(WORD.exitStatus) : status;
+    if (final < 0) this.host.dieBySignal(-final);
+    this.end(final);
   }
 
   /** exit_group(2). */

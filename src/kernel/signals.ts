@@ -341,6 +341,14 @@ export class Signals {
     this.#push(task, state, signal, info, action);
   }
 
+  /** As the kernel's force_sig_info(): a signal that cannot be blocked or ignored, delivered before guest code goes on. */
+  force(task: Task, signal: number, info: Uint8Array): void {
+    const state = this.of(task);
+    if ((state.mask & sigbit(signal)) !== 0n || this.action(signal).handler <= SIG_IGN) this.#host.dieBySignal(signal);
+    state.pending.push({ signal, info });
+    this.#attention = true;
+  }
+
   /** Where the guest has nothing mapped the host has PROT_NONE: its SEGV_ACCERR is the guest's SEGV_MAPERR then. */
   #correctSegvCode(info: Uint8Array): void {
     const { SEGV_MAPERR, SEGV_ACCERR } = SEGV;

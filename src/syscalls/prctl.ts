@@ -9,6 +9,7 @@ import type { Process } from '../kernel/process.ts';
 import { WORD } from '../kernel/process-block.ts';
 import type { Task } from '../kernel/task.ts';
 import { choice, int, partial, syscall, ulong } from './declare.ts';
+import { setMode } from './seccomp.ts';
 
 const pr = prctlOptions.values;
 const arch = archPrctl.values;
@@ -34,7 +35,7 @@ const writes = new Map<number, number>([
 export const prctlSyscalls = [
   syscall({
     name: 'prctl', nr: { x86_64: 157, aarch64: 167 }, args: { option: choice('prctl'), arg2: ulong, arg3: ulong, arg4: ulong, arg5: ulong }, ret: int,
-    support: partial('PR_SET_SECCOMP, PR_SET_MDWE and PR_SET_SYSCALL_USER_DISPATCH answer EINVAL, PR_SET_MM EPERM; PR_GET_NO_NEW_PRIVS does not know of an inherited flag'),
+    support: partial('PR_SET_MDWE and PR_SET_SYSCALL_USER_DISPATCH answer EINVAL, PR_SET_MM EPERM'),
     run: (task, { option, arg2, arg3, arg4, arg5 }, frame) => {
       if (plain.has(option)) {
         return task.call('prctl', option, frame.i64[1] as bigint, frame.i64[2] as bigint, frame.i64[3] as bigint, frame.i64[4] as bigint);
@@ -101,15 +102,17 @@ function own(task: Task, option: number, arg2: number, arg3: number, arg4: numbe
     case pr.PR_SET_NO_NEW_PRIVS: {
       if (arg2 !== 1 || arg3 !== 0 || arg4 !== 0 || arg5 !== 0) return -errno.EINVAL;
       const result = task.call('prctl', option, 1, 0, 0, 0);
-      if (result === 0) block.set(WORD.noNewPrivs, 1);
+      // A thread that begins later has what its creator has: no Worker of before may become it.
+      if (result === 0) Atomics.add(block.words, WORD.credentials, 1);
       return result;
     }
     case pr.PR_GET_NO_NEW_PRIVS:
-      // The engine may have set the host's for its own filter: the guest hears of its own only.
       if (arg2 !== 0 || arg3 !== 0 || arg4 !== 0 || arg5 !== 0) return -errno.EINVAL;
-      return block.get(WORD.noNewPrivs);
+      return task.process.seccomp.noNewPrivs ? 1 : 0;
     case pr.PR_GET_SECCOMP:
-      return 0;
+      return task.process.seccomp.mode();
+    case pr.PR_SET_SECCOMP:
+      return setMode(task, arg2, arg3);
     case pr.PR_GET_TSC:
       // PR_TSC_ENABLE
       task.memory.setU32(arg2, 1);

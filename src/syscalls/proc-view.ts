@@ -116,6 +116,7 @@ function statusText(task: Task, node: ProcNode): string {
   const sets = signalSets(task, node);
   const kb = (pages: number) => `${String(pages * 4).padStart(8)} kB`;
   const mask = (m: bigint) => m.toString(16).padStart(16, '0');
+  const slot = process.block.slotOf(node.tid ?? process.pid);
   const shown: Record<string, string> = {
     Name: latin1(commOf(task, node)).replaceAll('\\', '\\\\').replaceAll('\n', '\\n'),
     FDSize: String(task.fds.capacity),
@@ -126,6 +127,7 @@ function statusText(task: Task, node: ProcNode): string {
     Threads: String(process.threadCount),
     ShdPnd: mask(sets.pending), SigPnd: mask(0n), SigBlk: mask(sets.blocked), SigIgn: mask(sets.ignored),
     SigCgt: mask(sets.caught),
+    Seccomp: String(process.seccomp.mode(slot)), Seccomp_filters: String(process.seccomp.count(slot)),
   };
   return hostFile(task, `${hostBase(node)}/status`)
     .split('\n')

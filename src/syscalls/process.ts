@@ -8,6 +8,7 @@ import { Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { cloneSyscalls } from './clone.ts';
 import { leaveLocks } from './robust-list.ts';
+import { seccompSyscalls } from './seccomp.ts';
 import {
   bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal,
   struct, structOut, syscall, uint, ulong,
@@ -19,12 +20,13 @@ const { CLONE_FILES, CLONE_VM, CLONE_SIGHAND, CLONE_THREAD } = cloneFlags.values
 export const processSyscalls = [
   ...cloneSyscalls,
   ...execSyscalls,
+  ...seccompSyscalls,
 
   syscall({
     name: 'exit', nr: { x86_64: 60, aarch64: 93 }, class: ['process'], args: { error_code: int }, support: full,
     run: (task, { error_code }) => {
       leaveLocks(task);
-      task.process.endThread(task, error_code);
+      task.process.endThread(task, error_code & 0xff);
       leaveThread(task);
       throw new Unwind('thread-exit');
     },
@@ -103,10 +105,6 @@ export const processSyscalls = [
   syscall({
     name: 'ptrace', nr: { x86_64: 101, aarch64: 117 }, class: ['process'], args: { request: choice('ptrace'), pid, addr: ulong, data: ulong },
     support: none('a tracee\'s registers are not the host\'s; a gdb stub is planned instead'),
-  }),
-  syscall({
-    name: 'seccomp', nr: { x86_64: 317, aarch64: 277 }, class: ['process'], args: { op: choice('seccomp'), flags: flags('seccomp_flags'), uargs: pointer },
-    support: none('filters would bind the engine; interpreting them comes with a later release'),
   }),
   syscall({
     name: 'kcmp', nr: { x86_64: 312, aarch64: 272 }, class: ['process'], args: { pid1: pid, pid2: pid, type: choice('kcmp'), idx1: ulong, idx2: ulong }, ret: int,

@@ -53,6 +53,15 @@ describe('calls that are not like others', { concurrency: 2 }, () => {
   });
 });
 
+test("the guest's seccomp filter comes before its rules, and does not judge what a rule does", () => {
+  const program = compile('filtered.c');
+  const r = under({ getppid: "c_log('getppid') return 1", getuid: 'function do_syscall() return c_do_syscall(c_syscall_number("getppid")) end' }, [program]);
+  const plain = native([program]);
+  assert.match(plain.stdout.toString(), /^getppid -1 77\ngetuid \d+ 0\n$/);
+  assert.match(r.stdout.toString(), /^getppid -1 77\ngetuid [1-9]\d* 0\n$/);
+  assert.deepEqual([r.stderr, r.status], ['', 0]);
+});
+
 describe('over time', () => {
   /** Resident bytes of the guest's process after each of so many stretches of hooked calls. */
   async function resident(scripts: Readonly<Record<string, string>>, stretches: number, options: readonly string[] = []): Promise<number[]> {
