@@ -159,7 +159,7 @@ test('prctl and arch_prctl', () => {
   assert.equal(guest.sys('prctl', 2, buffer, 0, 0, 0), 0);
   assert.equal(guest.int(buffer), 15);
   assert.equal(guest.sys('prctl', 1, 0, 0, 0, 0), 0);
-  assert.equal(guest.sys('prctl', 22, 2, 0, 0, 0), -errno.EINVAL);
+  assert.equal(guest.sys('prctl', 22, 2, 0, 0, 0), -errno.EFAULT);
   assert.equal(guest.sys('prctl', 9999, 0, 0, 0, 0), -errno.EINVAL);
   assert.equal(guest.sys('arch_prctl', 0x1002, 0x1234_5000), 0);
   assert.equal(guest.cpu.tls, 0x1234_5000n);
