@@ -14,6 +14,7 @@ import { Profile } from './emulator/profile.ts';
 import { wantsFloatFlags } from './emulator/float-flags.ts';
 import { Processes } from './emulator/processes.ts';
 import { Programs } from './emulator/program.ts';
+import { SingleStep } from './emulator/single-step.ts';
 import { applyScheduling, Mailbox, type NewThread, requestOf, Threads } from './emulator/threads.ts';
 import { type EngineFiles, WorkerSource } from './emulator/worker.ts';
 import type { FunctionHooks } from './hooks/functions/interceptor.ts';
@@ -24,7 +25,7 @@ import { STATE } from './isa/x86_64/cpu-state.ts';
 import { CC_CARRY, CC_FLAGS } from './isa/x86_64/flags.ts';
 import { X86Frontend } from './isa/x86_64/frontend.ts';
 import { DIVIDE_128 } from './isa/x86_64/instructions/multiply.ts';
-import { loaderFacts, trapSignal } from './isa/x86_64/linux.ts';
+import { loaderFacts, type TrapSignal, trapSignal } from './isa/x86_64/linux.ts';
 import { x86SignalFrames } from './isa/x86_64/signal-frame.ts';
 import { TRAP } from './isa/x86_64/traps.ts';
 import { wildAccess } from './isa/x86_64/wild-address.ts';
@@ -113,6 +114,7 @@ class Emulator {
   readonly #task: Task;
   readonly #cpu: X86Cpu;
   readonly #jit: Jit;
+  readonly #singleStep: SingleStep;
   readonly #programs: Programs;
   readonly #threads: Threads;
   readonly #mailbox: Mailbox;
@@ -132,6 +134,8 @@ class Emulator {
   #exactWanted = false;
   /** Faults are handled from now on: what is on the stack was not translated for it and must be left. */
   #preciseWanted = false;
+  /** TF or AC was set from outside of translated code, which must be left. */
+  #stepWanted = false;
   #faults = 0;
 
   /** `thread`: what a Worker was given; without, the first thread of the process. */
@@ -189,6 +193,12 @@ class Emulator {
     this.#cpu.onFloatControl = () => {
       this.#exactWanted = !this.#frontend.exactFloat;
     };
+    guestMemory.onRefused = () => {
+      this.#faults = machine.signals.lastFault().count;
+    };
+    this.#cpu.onStepping = () => {
+      this.#stepWanted = true;
+    };
     this.#task = new Task(this.#process, this.#cpu, 0);
     const restarts = (nr: number): boolean => syscallByNumber(nr)?.interrupted === 'restart';
     const signals = new Signals(this.#process, machine.signals, x86SignalFrames, restarts, thread?.share.signalActions);
@@ -228,6 +238,13 @@ class Emulator {
       get model() {
         return `${cpuModel.key}${cpuModel.has('fma') && maddIsFused() ? ' fused' : ''}${self.#frontend.exactFloat ? ' exact-float' : ''}`;
       },
+    });
+    this.#singleStep = new SingleStep(machine, this.#frontend, this.#cpu, code, {
+      syscall: () => this.#syscall(),
+      trap: (number) => this.#trap(number),
+      signal: (t) => this.#signal(t),
+      fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
+      memoryFault: (pc, wild) => (wild ? this.#wildFault(pc, true) : this.#memoryFault(pc, true)),
     });
     // However the process ends, these come first.
     this.#process.beforeEnd.add(() => this.#jit.save());
@@ -314,7 +331,9 @@ class Emulator {
   #runGuest(): void {
     for (;;) {
       try {
-        this.#jit.run();
+        if (this.#cpu.stepFlags === 0) this.#jit.run();
+        if (this.#pending[0] !== 0) this.#poll();
+        this.#singleStep.run();
       } catch (error) {
         if (error instanceof Unwind && error.reason === 'thread-exit') return;
         if (!this.#caught(error)) return;
@@ -442,8 +461,9 @@ class Emulator {
     dispatch(this.#task);
     if (this.#process.block.several) this.#meet();
     if (this.#process.signals.wanted) this.#deliver();
-    if (this.#exactWanted || this.#preciseWanted) {
+    if (this.#exactWanted || this.#preciseWanted || this.#stepWanted) {
       this.#preciseWanted = false;
+      this.#stepWanted = false;
       if (this.#exactWanted) this.#becomeExact();
       throw new Unwind('translation');
     }
@@ -468,10 +488,17 @@ class Emulator {
       this.#becomeExact();
       throw new Unwind('translation');
     }
+    if (code === TRAP.stepping) {
+      this.#singleStep.run();
+      throw new Unwind('translation');
+    }
     const t = trapSignal(code, this.#cpu.floatStatus);
     const pc = this.#cpu.pc;
     if (code === TRAP.undefined) this.#reportUndefined(pc);
-    this.#fault(t.signal, t.code, t.address ? pc : 0);
+    this.#signal(t);
+  }
+  #signal(t: TrapSignal): void {
+    this.#fault(t.signal, t.code, t.address ? this.#cpu.pc : 0);
   }
 
   /** From now on floating point follows MXCSR. What runs above on the stack is of the old translation: unwind after this. */
@@ -514,26 +541,31 @@ class Emulator {
       const pc = this.#jit.faultPc(error.stack ?? '');
       if (pc === undefined) throw error;
       this.#cpu.pc = pc;
-      const { space } = this.#machine;
-      const fault = this.#machine.signals.lastFault();
-      if (fault.count !== this.#faults) {
-        this.#faults = fault.count;
-        const address = fault.hostAddress - this.#machine.host.memoryBase;
-        // Only precise code has kept the registers, so that the access can be made again.
-        if (this.#precise && fault.signal === SIGSEGV && space.find(address) === undefined && space.growDown(address)) return true;
-        // What the guest has not mapped is PROT_NONE on the host.
-        const code = fault.signal === SIGSEGV && space.find(address) === undefined ? SEGV_MAPERR : fault.code;
-        this.#fault(fault.signal, code, address);
-      } else this.#wildFault(pc);
+      // What the host did not see lies beyond the guest's address space.
+      if (this.#machine.signals.lastFault().count === this.#faults) this.#wildFault(pc, this.#precise);
+      else this.#memoryFault(pc, this.#precise);
       return true;
     }
     throw error;
   }
 
+  /** The instruction at `pc` met memory that the host refuses. `precise`: all registers are as they were before it. */
+  #memoryFault(pc: number, precise: boolean): void {
+    const { space, signals, host } = this.#machine;
+    const fault = signals.lastFault();
+    this.#faults = fault.count;
+    const address = fault.hostAddress - host.memoryBase;
+    const unmapped = fault.signal === SIGSEGV && space.find(address) === undefined;
+    // Precise: the access can be made again.
+    if (precise && unmapped && space.growDown(address)) return;
+    // What the guest has not mapped is PROT_NONE on the host.
+    this.#fault(fault.signal, unmapped ? SEGV_MAPERR : fault.code, address);
+  }
+
   /** An access beyond the guest's address space, which the host's kernel never saw. */
-  #wildFault(pc: number): void {
+  #wildFault(pc: number, precise: boolean): void {
     const { guestMemory } = this.#machine;
-    const insn = this.#precise ? this.#frontend.decode(guestMemory.readPartial(pc, 15), 0, pc) : undefined;
+    const insn = precise ? this.#frontend.decode(guestMemory.readPartial(pc, 15), 0, pc) : undefined;
     const wild = insn === undefined ? undefined : wildAccess(insn, (name) => this.#cpu.getRegister(name) ?? 0n, guestMemory.size);
     if (wild === undefined) this.#fault(SIGSEGV, SI_KERNEL, 0);
     else this.#fault(wild.signal.signal, wild.signal.code, wild.address);

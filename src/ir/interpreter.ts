@@ -1,6 +1,7 @@
 /**
  * The reference executor: runs built IR one operation at a time over a state buffer and a guest-memory interface.
- * Used by tests only; it is slow, precise and shares nothing with the lowering in jit/.
+ * What the tests compare translated code with, and what executes single instructions where a program asks for that (the trap
+ * flag, emulator/single-step.ts); it is slow, precise and shares nothing with the lowering in jit/.
  *
  * Numeric operations, loads and stores are executed by WebAssembly functions of one operation each (KERNELS), so their
  * meaning, NaN payloads included, is the engine's own. Everything else (variables, control, helpers, state, atomics)
@@ -18,6 +19,11 @@ import { ATOMIC_KINDS, LOADS, OP, OPS, type OpInfo, STORES, type Type, type Valu
 export interface InterpreterMemory {
   load(addr: bigint, target: Uint8Array): void;
   store(addr: bigint, source: Uint8Array): void;
+  /**
+   * If the bytes at `addr` are `expected`, make them `replacement`, with nothing in between; what was there. Where others
+   * use the memory at the same time; without it, loads and stores do.
+   */
+  compareExchange?(addr: bigint, expected: Uint8Array, replacement: Uint8Array): Uint8Array;
 }
 
 /** A guest access that the mappings forbid. */
@@ -51,12 +57,14 @@ const SLOT = 16;
 const SCRATCH = 0;
 const ZERO = new Uint8Array(16);
 
-const wasmMemory = new WebAssembly.Memory({ initial: 16 });
-let bytes = new Uint8Array(wasmMemory.buffer);
-let view = new DataView(wasmMemory.buffer);
+/** Made when first needed: the start-up snapshot cannot hold one. */
+let wasmMemory: WebAssembly.Memory | undefined;
+let bytes = new Uint8Array(0);
+let view = new DataView(bytes.buffer);
 
 function reserve(end: number): void {
   if (end <= bytes.length) return;
+  wasmMemory ??= new WebAssembly.Memory({ initial: 0 });
   wasmMemory.grow(Math.max(16, Math.ceil((end - bytes.length) / 65536)));
   bytes = new Uint8Array(wasmMemory.buffer);
   view = new DataView(wasmMemory.buffer);
@@ -348,12 +356,17 @@ class Frame {
       case OP.atomicRmw: {
         const size = c & 0xff;
         const addr = view.getBigUint64(this.slot(a), true);
-        const old = this.#loadInteger(addr, size);
         const operand = this.#integer(b, size);
-        const value = { add: old + operand, sub: old - operand, and: old & operand, or: old | operand, xor: old ^ operand, xchg: operand }[ATOMIC_KINDS[(c >> 8) & 0xff] as 'add'];
-        this.#storeInteger(addr, size, value);
-        this.#setInteger(v, size, old);
-        return;
+        const kind = ATOMIC_KINDS[(c >> 8) & 0xff] as 'add';
+        for (let old = this.#loadInteger(addr, size); ; ) {
+          const value = { add: old + operand, sub: old - operand, and: old & operand, or: old | operand, xor: old ^ operand, xchg: operand }[kind];
+          const found = this.#exchange(addr, size, old, value);
+          if (found === old) {
+            this.#setInteger(v, size, old);
+            return;
+          }
+          old = found;
+        }
       }
       case OP.probeWrite: {
         const addr = view.getBigUint64(this.slot(a), true) + BigInt(b);
@@ -363,9 +376,7 @@ class Frame {
       case OP.atomicCmpxchg: {
         const addr = view.getBigUint64(this.slot(a), true);
         const size = c & 0xff;
-        const old = this.#loadInteger(addr, size);
-        // like the hardware, write in any case: a read-only page faults even if the comparison fails
-        this.#storeInteger(addr, size, old === this.#integer(ir.args[b] as number, size) ? this.#integer(ir.args[b + 1] as number, size) : old);
+        const old = this.#exchange(addr, size, this.#integer(ir.args[b] as number, size), this.#integer(ir.args[b + 1] as number, size));
         this.#setInteger(v, size, old);
         return;
       }
@@ -391,13 +402,23 @@ class Frame {
     this.#machine.memory.store(addr, bytes.subarray(SCRATCH, SCRATCH + size));
   }
 
+  #exchange(addr: bigint, size: number, expected: bigint, value: bigint): bigint {
+    const old = this.#exchangeBytes(addr, littleEndian(expected, size), littleEndian(value, size));
+    return old.reduceRight((n, byte) => (n << 8n) | BigInt(byte), 0n);
+  }
+  /** Like the hardware, write in any case: a read-only page faults even if the comparison fails. */
+  #exchangeBytes(addr: bigint, expected: Uint8Array, replacement: Uint8Array): Uint8Array {
+    const { memory } = this.#machine;
+    if (memory.compareExchange !== undefined) return memory.compareExchange(addr, expected, replacement);
+    const old = new Uint8Array(expected.length);
+    memory.load(addr, old);
+    memory.store(addr, old.every((byte, k) => byte === expected[k]) ? replacement : old);
+    return old;
+  }
+  /** HelperEnv.compareExchange. */
   #compareExchange(address: number, size: number, at: number): boolean {
-    const m = this.#machine;
-    const old = new Uint8Array(size);
-    m.memory.load(BigInt(address), old);
-    const operands = m.state.subarray(at, at + 32);
-    if (old.every((byte, k) => byte === operands[k])) m.memory.store(BigInt(address), operands.subarray(16, 16 + size));
-    operands.set(old);
+    const operands = this.#machine.state.subarray(at, at + 32);
+    operands.set(this.#exchangeBytes(BigInt(address), operands.slice(0, size), operands.slice(16, 16 + size)));
     return true;
   }
 
@@ -435,6 +456,11 @@ class Frame {
 const SIZES = new Map<number, number>([...Object.values(LOADS), ...Object.values(STORES)].map(([id, , size]) => [id, size]));
 const accessSize = (info: OpInfo): number => SIZES.get(info.id) as number;
 
+function littleEndian(value: bigint, size: number): Uint8Array {
+  const out = new Uint8Array(8);
+  new DataView(out.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
+  return out.subarray(0, size);
+}
 function stateRange(state: Uint8Array, at: number, size: number): Uint8Array {
   if (at + size > state.length) throw new Error(`interpreter: state access at ${at} past the end of the state (${state.length} bytes)`);
   return state.subarray(at, at + size);

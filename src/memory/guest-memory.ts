@@ -9,16 +9,13 @@ import { type Accessors, BOUNCE_SIZE, instantiateAccessors } from './accessor-mo
 const WASM_PAGE = 0x10000;
 const PAGE = 4096;
 
-/** A trap at an access to `addr` means the guest's mappings forbid it; anything else is ours and goes on up. */
-function asFault(error: unknown, addr: GuestAddr): unknown {
-  return error instanceof WebAssembly.RuntimeError ? new GuestFault(addr) : error;
-}
-
 export class WasmGuestMemory implements GuestMemory {
   readonly size: number;
   readonly #base: HostAddr;
   readonly #calls: Accessors;
   readonly #bounce: Uint8Array;
+  /** Told when the host has refused an access of ours: that fault is none of the guest's. */
+  onRefused: (() => void) | undefined;
 
   constructor(memory: WebAssembly.Memory, base: HostAddr, size: number) {
     this.size = size;
@@ -34,7 +31,7 @@ export class WasmGuestMemory implements GuestMemory {
       try {
         this.#calls.copyOut(addr, length);
       } catch (error) {
-        throw asFault(error, addr);
+        throw this.#fault(error, addr);
       }
       return this.#bounce.slice(0, length);
     }
@@ -50,7 +47,7 @@ export class WasmGuestMemory implements GuestMemory {
       try {
         this.#calls.copyOut(addr + done, count);
       } catch (error) {
-        throw asFault(error, addr + done);
+        throw this.#fault(error, addr + done);
       }
       target.set(count === BOUNCE_SIZE ? this.#bounce : this.#bounce.subarray(0, count), done);
     }
@@ -64,7 +61,7 @@ export class WasmGuestMemory implements GuestMemory {
       try {
         this.#calls.copyIn(addr + done, count);
       } catch (error) {
-        throw asFault(error, addr + done);
+        throw this.#fault(error, addr + done);
       }
     }
   }
@@ -77,7 +74,7 @@ export class WasmGuestMemory implements GuestMemory {
       try {
         this.#calls.fill(addr + done, Math.min(step, length - done), value);
       } catch (error) {
-        throw asFault(error, addr + done);
+        throw this.#fault(error, addr + done);
       }
     }
   }
@@ -105,7 +102,7 @@ export class WasmGuestMemory implements GuestMemory {
       try {
         got = this.#calls.copyString(addr + done, count);
       } catch (error) {
-        throw asFault(error, addr + done);
+        throw this.#fault(error, addr + done);
       }
       const part = this.#bounce.slice(0, got);
       done += got;
@@ -120,7 +117,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       return this.#calls.u8(addr);
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -128,7 +125,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       return this.#calls.u16(addr);
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -136,7 +133,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       return this.#calls.i32(addr);
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -144,7 +141,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       return this.#calls.i32(addr) >>> 0;
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -152,7 +149,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       return BigInt.asUintN(64, this.#calls.u64(addr));
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -160,7 +157,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       return this.#calls.u64n(addr);
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -168,7 +165,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       this.#calls.set8(addr, v);
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -176,7 +173,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       this.#calls.set16(addr, v);
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -184,7 +181,7 @@ export class WasmGuestMemory implements GuestMemory {
     try {
       this.#calls.set32(addr, v);
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
@@ -193,13 +190,20 @@ export class WasmGuestMemory implements GuestMemory {
       if (typeof v === 'bigint') this.#calls.set64(addr, v);
       else this.#calls.set64n(addr, v);
     } catch (error) {
-      throw asFault(error, addr);
+      throw this.#fault(error, addr);
     }
   }
 
   host(addr: GuestAddr, length: number): HostAddr {
     this.#check(addr, length);
     return this.#base + addr;
+  }
+
+  /** A trap at an access to `addr` means the guest's mappings forbid it; anything else is ours and goes on up. */
+  #fault(error: unknown, addr: GuestAddr): unknown {
+    if (!(error instanceof WebAssembly.RuntimeError)) return error;
+    this.onRefused?.();
+    return new GuestFault(addr);
   }
 
   #check(addr: GuestAddr, length: number): void {
@@ -224,8 +228,9 @@ export class WasmGuestMemory implements GuestMemory {
       this.#calls.copyOut(addr, count);
       return true;
     } catch (error) {
-      if (error instanceof WebAssembly.RuntimeError) return false;
-      throw error;
+      const fault = this.#fault(error, addr);
+      if (fault instanceof GuestFault) return false;
+      throw fault;
     }
   }
 }

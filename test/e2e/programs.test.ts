@@ -233,6 +233,7 @@ describe('compiled programs', { concurrency: 2 }, () => {
   c('wakeups.c');
   c('wild-addresses.c');
   c('locked-faults.c');
+  c('single-step.c');
   c('segments.c');
   c('machine.c');
   c('close-listed.c');

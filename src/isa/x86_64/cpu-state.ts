@@ -102,6 +102,8 @@ export const RFLAGS = { CF: 1, PF: 4, AF: 0x10, ZF: 0x40, SF: 0x80, TF: 0x100, I
 export const STATUS_FLAGS = 0x8d5;
 /** What POPF in user mode may change beside the status flags and DF. */
 export const REST_FLAGS = RFLAGS.TF | RFLAGS.NT | RFLAGS.AC | RFLAGS.ID;
+/** With these set, instructions are executed one at a time (stepping.ts). */
+export const STEP_FLAGS = RFLAGS.TF | RFLAGS.AC;
 /** Bits that always read as 1 in user mode: the reserved bit 1, and IF. */
 export const FIXED_FLAGS = 0x202;
 

@@ -1,6 +1,6 @@
 /** The guest's registers as the kernel layer, the hooks and the debugger see them: GuestCpu over state memory. */
 import type { GuestCpu, SyscallFrame } from '../../kernel/ports.ts';
-import { FIXED_FLAGS, GPR_NAMES, INITIAL, REST_FLAGS, RFLAGS, STATE, STATUS_FLAGS } from './cpu-state.ts';
+import { FIXED_FLAGS, GPR_NAMES, INITIAL, REST_FLAGS, RFLAGS, STATE, STATUS_FLAGS, STEP_FLAGS } from './cpu-state.ts';
 import { cpuModel } from './cpuid.ts';
 import { statusFlags } from './flags.ts';
 import type { FloatStatus } from './linux.ts';
@@ -35,6 +35,9 @@ export class X86Cpu implements GuestCpu {
   readonly #state: DataView;
   /** Told when MXCSR was given from outside of translated code what plain floating point does not do. */
   onFloatControl: (() => void) | undefined;
+
+  /** Told when TF or AC was set from outside of translated code. */
+  onStepping: (() => void) | undefined;
 
   constructor(state: ArrayBufferLike) {
     this.#state = new DataView(state);
@@ -119,6 +122,11 @@ export class X86Cpu implements GuestCpu {
     s.setBigUint64(STATE.ccA, BigInt(v & STATUS_FLAGS), true);
     s.setInt32(STATE.df, (v & RFLAGS.DF) !== 0 ? 1 : 0, true);
     s.setInt32(STATE.rflagsRest, v & REST_FLAGS, true);
+    if ((v & STEP_FLAGS) !== 0) this.onStepping?.();
+  }
+  /** The trap flag and the alignment-check flag, in place. */
+  get stepFlags(): number {
+    return this.#state.getInt32(STATE.rflagsRest, true) & STEP_FLAGS;
   }
 
   get pc(): number {

@@ -28,6 +28,8 @@ export class Emitter {
   readonly flags = new Flags();
   /** Mode of floating point, and the exceptions of the instruction; committed before its first write. */
   readonly float = new FloatContext();
+  /** What is emitted is one instruction for stepping.ts: POPF and IRET may set TF and AC. */
+  stepping = false;
   ir!: Builder;
   ctx!: RegionContext;
   insn!: Insn;

@@ -73,6 +73,11 @@ export class X86Frontend implements Frontend<Insn> {
     this.#emitter.float.exact = exact;
   }
 
+  /** Whether single instructions are translated, to be executed under TF or AC. */
+  set stepping(stepping: boolean) {
+    this.#emitter.stepping = stepping;
+  }
+
   decode(bytes: Uint8Array, at: number, pc: number): Insn | undefined {
     const insn = this.#decoder.decode(bytes, at, pc);
     if (insn !== undefined && isStmxcsr(insn)) insn.controlOnly = readsControlOnly(this.#plainDecode, bytes, at + insn.length, pc + insn.length, insn);

@@ -17,6 +17,8 @@ export interface TrapSignal {
   readonly code: number;
   readonly address: boolean;
 }
+/** After an instruction that began with TF set; si_addr is the next one. */
+export const STEP_SIGNAL: TrapSignal = { signal: 5, code: 2, address: true }; // SIGTRAP, TRAP_TRACE
 const SIGILL = 4;
 const SIGTRAP = 5;
 const SIGBUS = 7;

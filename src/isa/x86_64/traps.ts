@@ -27,5 +27,7 @@ export const TRAP = {
   simd: 19,
   /** No exception: the process must go on in exact floating point (simd/float-environment.ts), with this instruction again. */
   exactFloat: 0x100,
+  /** No exception: from this instruction on, which sets TF or AC, instructions are executed one at a time (stepping.ts). */
+  stepping: 0x101,
 } as const;
 export type TrapCode = (typeof TRAP)[keyof typeof TRAP];

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 static sigjmp_buf back;
 static char stack[65536];
 static void handler(int s, siginfo_t *i, void *c) {
@@ -37,5 +38,8 @@ int main(void) {
   TRY("stos", "rep stosb" ::"D"(odd), "c"(4), "a"(0) : "memory");
   TRY("lock", "lock addl $1, (%0)" ::"r"(far));
   TRY("x87", "fldl (%0)" ::"r"(far));
+  // the kernel's own refusal in between changes nothing
+  printf("%d\n", access((char *)16, F_OK));
+  TRY("not canonical", "mov (%0), %%eax" ::"r"(odd) : "rax");
   return 0;
 }

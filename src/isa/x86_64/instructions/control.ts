@@ -6,7 +6,7 @@ import type { Emitter } from '../emitter.ts';
 import { CONDITIONS } from '../flags.ts';
 import { Ev, Ib, Iw, Jb, Jz, Gv, Mp, r } from '../operands.ts';
 import { TRAP } from '../traps.ts';
-import { readRflags, writeRflags } from './stack.ts';
+import { beforeRflags, readRflags, writeRflags } from './stack.ts';
 
 const TRANSFER = 'transfers control';
 const USER_CODE = 0x33;
@@ -95,12 +95,14 @@ instruction('iret', { flow: 'indirect', flags: 'oszapc', sized: ['iret', 'iretd'
   const sp = ir.get(RSP);
   const pc = x.extend(x.loadInt(sp, size), size, 64);
   checkUserCode(x, x.loadInt(sp, 16, bytes));
-  const flags = x.loadInt(sp, size, 2 * bytes);
+  const popped = x.loadInt(sp, size, 2 * bytes);
+  const flags = size === 64 ? ir.i32.wrap_i64(popped) : popped;
   const newSp = x.extend(x.loadInt(sp, size, 3 * bytes), size, 64);
   const ss = x.loadInt(sp, 16, 4 * bytes);
   x.trapIf(ir.i32.ne(ss, ir.const32(0x2b)), TRAP.protection);
+  beforeRflags(x, flags, size);
   ir.set(RSP, newSp);
-  writeRflags(x, size === 64 ? ir.i32.wrap_i64(flags) : flags, size);
+  writeRflags(x, flags, size);
   ir.end({ kind: 'jumpIndirect', pc });
 });
 

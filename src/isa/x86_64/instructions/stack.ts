@@ -1,9 +1,10 @@
 /** PUSH POP, PUSHF POPF, LAHF SAHF, ENTER LEAVE, flag bits (CLC STC CMC CLD STD). */
 import type { Value } from '../../../ir/builder.ts';
-import { DF, FIXED_FLAGS, REST_FLAGS, RBP, RFLAGS, RFLAGS_REST, RSP, STATE, STATUS_FLAGS } from '../cpu-state.ts';
+import { DF, FIXED_FLAGS, REST_FLAGS, RBP, RFLAGS, RFLAGS_REST, RSP, STATE, STATUS_FLAGS, STEP_FLAGS } from '../cpu-state.ts';
 import { enc, instruction } from '../declare.ts';
 import type { Emitter } from '../emitter.ts';
 import { Ev, FS, GS, Ib, Ibs, Iw, Iz, r, w, Zv } from '../operands.ts';
+import { TRAP } from '../traps.ts';
 import { loadSegment } from './segment.ts';
 
 instruction('push', { d64: true }, [enc('50+r', r(Zv)), enc('FF /6', r(Ev))], (x, src) => x.push(x.read(src), x.size));
@@ -46,6 +47,11 @@ export function readRflags(x: Emitter): Value {
   const df = i32.shl(ir.get(DF), ir.const32(10));
   return i32.or(i32.or(x.flags.all(), df), i32.or(ir.get(RFLAGS_REST), ir.const32(FIXED_FLAGS)));
 }
+/** POPF and IRET, before they change anything: translated code knows neither TF nor AC. `v`: the flags to come. */
+export function beforeRflags(x: Emitter, v: Value, size: number): void {
+  if (x.stepping) return;
+  x.trapIf(x.ir.i32.and(v, x.ir.const32(size === 16 ? STEP_FLAGS & 0xffff : STEP_FLAGS)), TRAP.stepping);
+}
 /** POPF and IRET: what user mode may change; `size` 16 leaves the upper half alone. */
 export function writeRflags(x: Emitter, v: Value, size: number): void {
   const { ir } = x;
@@ -64,9 +70,11 @@ instruction('popf', { d64: true, flags: 'oszapc', sized: ['popf', 'popfd', 'popf
   const { ir } = x;
   const size = x.insn.opSize;
   const sp = ir.get(RSP);
-  const v = x.loadInt(sp, size);
+  const popped = x.loadInt(sp, size);
+  const v = size === 64 ? ir.i32.wrap_i64(popped) : popped;
+  beforeRflags(x, v, size);
   ir.set(RSP, ir.i64.add(sp, ir.const64(size >> 3)));
-  writeRflags(x, size === 64 ? ir.i32.wrap_i64(v) : v, size);
+  writeRflags(x, v, size);
 });
 instruction('lahf', { reads: 'szapc', cpuid: 'lahf' }, [enc('9F')], (x) => {
   const { ir } = x;
