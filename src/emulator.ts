@@ -224,6 +224,7 @@ class Emulator {
       fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
       poll: () => this.#poll(),
       compareExchange: (address, size, at) => host.compareExchange(address, size, machine.stateAddress + at),
+      processor: () => host.processor(),
       get precise() {
         return self.#precise;
       },
@@ -244,7 +245,7 @@ class Emulator {
       trap: (number) => this.#trap(number),
       signal: (t) => this.#signal(t),
       fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
-      memoryFault: (pc, wild) => (wild ? this.#wildFault(pc, true) : this.#memoryFault(pc, true)),
+      memoryFault: (pc, wild) => (wild ? this.#wildFault(pc, true) : this.#memoryFault(true)),
     });
     // However the process ends, these come first.
     this.#process.beforeEnd.add(() => this.#jit.save());
@@ -543,14 +544,14 @@ class Emulator {
       this.#cpu.pc = pc;
       // What the host did not see lies beyond the guest's address space.
       if (this.#machine.signals.lastFault().count === this.#faults) this.#wildFault(pc, this.#precise);
-      else this.#memoryFault(pc, this.#precise);
+      else this.#memoryFault(this.#precise);
       return true;
     }
     throw error;
   }
 
-  /** The instruction at `pc` met memory that the host refuses. `precise`: all registers are as they were before it. */
-  #memoryFault(pc: number, precise: boolean): void {
+  /** The instruction at the guest's pc met memory that the host refuses. `precise`: all registers are as they were before it. */
+  #memoryFault(precise: boolean): void {
     const { space, signals, host } = this.#machine;
     const fault = signals.lastFault();
     this.#faults = fault.count;

@@ -6,6 +6,7 @@
  * Some microseconds an instruction; nobody who does not set these flags pays anything.
  */
 import type { Machine } from '../host/machine.ts';
+import type { LinuxHost } from '../host/linux-host.ts';
 import { Builder } from '../ir/builder.ts';
 import { interpret, type InterpreterMemory, MemoryFault } from '../ir/interpreter.ts';
 import { RFLAGS } from '../isa/x86_64/cpu-state.ts';
@@ -35,7 +36,7 @@ class Unaligned extends Error {}
 const PROT_WRITE = 2;
 
 export class SingleStep {
-  readonly #machine: Machine;
+  readonly #host: LinuxHost;
   readonly #frontend: X86Frontend;
   readonly #cpu: X86Cpu;
   readonly #code: CodePages;
@@ -45,7 +46,7 @@ export class SingleStep {
   readonly #state: Uint8Array;
 
   constructor(machine: Machine, frontend: X86Frontend, cpu: X86Cpu, code: CodePages, events: Events) {
-    this.#machine = machine;
+    this.#host = machine.host;
     this.#frontend = frontend;
     this.#cpu = cpu;
     this.#code = code;
@@ -95,7 +96,7 @@ export class SingleStep {
   #interpret(insn: Insn): ReturnType<typeof interpret> | { readonly kind: 'unaligned' } {
     const entry = buildOne(this.#ir, this.#frontend, insn);
     try {
-      return interpret(this.#ir, entry, { state: this.#state, memory: this.#memory });
+      return interpret(this.#ir, entry, { state: this.#state, memory: this.#memory, processor: () => this.#host.processor() });
     } catch (error) {
       if (error instanceof Unaligned) return { kind: 'unaligned' };
       throw error;

@@ -164,6 +164,16 @@ export class LinuxHost implements Host {
     return f64[SLOT_RESULT_FLOAT / 8] === 0;
   }
 
+  /** Where the thread runs just now: processor and node. */
+  processor(): { cpu: number; node: number } {
+    const mark = this.scratch.mark();
+    const at = this.scratch.alloc(8);
+    this.syscall(this.nr['getcpu']!, this.scratch.address + at, this.scratch.address + at + 4, 0);
+    const where = { cpu: this.scratch.view.getUint32(at, true), node: this.scratch.view.getUint32(at + 4, true) };
+    this.scratch.release(mark);
+    return where;
+  }
+
   exitGroup(status: number): never {
     for (;;) this.syscall(this.nr['exit_group']!, status);
   }

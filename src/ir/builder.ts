@@ -58,6 +58,8 @@ export interface HelperEnv {
    * replacement; the former become what was there. False: the memory cannot be written, and nothing was done.
    */
   compareExchange(address: number, size: number, at: number): boolean;
+  /** The processor the thread runs on, and its node, as the operating system tells them; absent: the first of one. */
+  processor?(): { readonly cpu: number; readonly node: number };
 }
 
 export type Terminator =

@@ -12,7 +12,7 @@
  *   changed on the way.
  * - ISA variables live in the state buffer at their offset: at a fault the state is what had been set until then.
  */
-import { type Block, Builder, type Helper, type Var } from './builder.ts';
+import { type Block, Builder, type Helper, type HelperEnv, type Var } from './builder.ts';
 import { ATOMIC_KINDS, LOADS, OP, OPS, type OpInfo, STORES, type Type, type Value } from './ops.ts';
 
 /** Guest memory as the interpreter needs it. An access that is not allowed throws MemoryFault and writes nothing. */
@@ -48,6 +48,7 @@ export interface InterpretOptions {
   /** State memory: ISA variables at their offsets, and what `stateLoad`/`stateStore` and helpers use. */
   readonly state: Uint8Array;
   readonly memory: InterpreterMemory;
+  readonly processor?: HelperEnv['processor'];
   /** Operations executed before the run is given up with an Error (default 1e6). */
   readonly limit?: number;
 }
@@ -164,8 +165,8 @@ export function buildHelper(helper: Helper): BuiltHelper {
 
 interface Machine {
   readonly state: Uint8Array;
-  readonly stateView: DataView;
   readonly memory: InterpreterMemory;
+  readonly env: HelperEnv;
   left: number;
   /** Guest pc of the instruction being executed. */
   pc: number;
@@ -176,10 +177,19 @@ interface Machine {
 /** Run `ir` from `entry` until control leaves it. */
 export function interpret(ir: Builder, entry: Block, options: InterpretOptions): Exit {
   const { state } = options;
+  const stateView = new DataView(state.buffer, state.byteOffset, state.byteLength);
   const machine: Machine = {
     state,
-    stateView: new DataView(state.buffer, state.byteOffset, state.byteLength),
     memory: options.memory,
+    env: {
+      state: stateView,
+      compareExchange: (address, size, at) => {
+        const operands = state.subarray(at, at + 32);
+        operands.set(exchangeBytes(options.memory, BigInt(address), operands.slice(0, size), operands.slice(16, 16 + size)));
+        return true;
+      },
+      ...(options.processor === undefined ? {} : { processor: options.processor }),
+    },
     left: options.limit ?? 1e6,
     pc: entry.pc,
     top: SLOT,
@@ -403,30 +413,15 @@ class Frame {
   }
 
   #exchange(addr: bigint, size: number, expected: bigint, value: bigint): bigint {
-    const old = this.#exchangeBytes(addr, littleEndian(expected, size), littleEndian(value, size));
+    const old = exchangeBytes(this.#machine.memory, addr, littleEndian(expected, size), littleEndian(value, size));
     return old.reduceRight((n, byte) => (n << 8n) | BigInt(byte), 0n);
-  }
-  /** Like the hardware, write in any case: a read-only page faults even if the comparison fails. */
-  #exchangeBytes(addr: bigint, expected: Uint8Array, replacement: Uint8Array): Uint8Array {
-    const { memory } = this.#machine;
-    if (memory.compareExchange !== undefined) return memory.compareExchange(addr, expected, replacement);
-    const old = new Uint8Array(expected.length);
-    memory.load(addr, old);
-    memory.store(addr, old.every((byte, k) => byte === expected[k]) ? replacement : old);
-    return old;
-  }
-  /** HelperEnv.compareExchange. */
-  #compareExchange(address: number, size: number, at: number): boolean {
-    const operands = this.#machine.state.subarray(at, at + 32);
-    operands.set(this.#exchangeBytes(BigInt(address), operands.slice(0, size), operands.slice(16, 16 + size)));
-    return true;
   }
 
   #call(v: number, helper: Helper, args: readonly Value[]): void {
     const results = this.#resultSlots(v);
     if (helper.js !== undefined) {
       const values = args.map((arg, k) => readNumber(helper.params[k] as Type, this.slot(arg)));
-      const out = helper.js({ state: this.#machine.stateView, compareExchange: (...place) => this.#compareExchange(...place) }, ...values);
+      const out = helper.js(this.#machine.env, ...values);
       if (helper.results.length > 1) throw new Error(`helper ${helper.name}: JavaScript returns one result at most`);
       if (helper.results.length === 1) writeNumber(helper.results[0] as Type, this.slot(v), out as number | bigint);
       return;
@@ -456,6 +451,14 @@ class Frame {
 const SIZES = new Map<number, number>([...Object.values(LOADS), ...Object.values(STORES)].map(([id, , size]) => [id, size]));
 const accessSize = (info: OpInfo): number => SIZES.get(info.id) as number;
 
+/** Like the hardware, write in any case: a read-only page faults even if the comparison fails. */
+function exchangeBytes(memory: InterpreterMemory, addr: bigint, expected: Uint8Array, replacement: Uint8Array): Uint8Array {
+  if (memory.compareExchange !== undefined) return memory.compareExchange(addr, expected, replacement);
+  const old = new Uint8Array(expected.length);
+  memory.load(addr, old);
+  memory.store(addr, old.every((byte, k) => byte === expected[k]) ? replacement : old);
+  return old;
+}
 function littleEndian(value: bigint, size: number): Uint8Array {
   const out = new Uint8Array(8);
   new DataView(out.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);

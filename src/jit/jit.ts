@@ -5,6 +5,7 @@
  * What this file decides is when: what is there is in regions.ts and slots.ts, what is worth it in tiers.ts, how it is made in
  * translator.ts, and what earlier runs left in kept-code.ts.
  */
+import type { HelperEnv } from '../ir/builder.ts';
 import type { Frontend } from '../ir/frontend.ts';
 import { KeptCode, type KeptCodeHost } from './kept-code.ts';
 import * as layout from './layout.ts';
@@ -30,6 +31,7 @@ export interface JitHost extends KeptCodeHost {
   sync(): void;
   /** As HelperEnv has it. */
   compareExchange(address: number, size: number, at: number): boolean;
+  readonly processor?: NonNullable<HelperEnv['processor']>;
 }
 
 const PHASE = Object.fromEntries(layout.PHASES.map((name, k) => [name, k])) as Record<(typeof layout.PHASES)[number], number>;
@@ -99,6 +101,7 @@ export class Jit {
         trap: (code) => host.trap(code),
       },
       compareExchange: (address, size, operands) => host.compareExchange(address, size, operands),
+      processor: host.processor,
       slotOf: (pc) => this.#slotOf(pc),
       newCounters: (count) => this.#tiers.newCounters(count),
       isTranslated: (pc) => this.#regions.has(pc),

@@ -35,6 +35,7 @@ export interface Surroundings {
   readonly code: CodeSource;
   readonly calls: { readonly syscall: () => number; readonly trap: (code: number) => void };
   compareExchange: HelperEnv['compareExchange'];
+  readonly processor?: NonNullable<HelperEnv['processor']> | undefined;
   slotOf(pc: number): number;
   newCounters(count: number): number;
   isTranslated(pc: number): boolean;
@@ -66,6 +67,7 @@ export class Translator {
     const env: HelperEnv = {
       state: new DataView(state.buffer),
       compareExchange: (address, size, at) => surroundings.compareExchange(address, size, at),
+      ...(surroundings.processor === undefined ? {} : { processor: surroundings.processor }),
     };
     this.#helpers = new HelperCompiler({ m: memory, s: state }, env, guestPages);
   }

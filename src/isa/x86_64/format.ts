@@ -107,7 +107,8 @@ function formatOperand(insn: Insn, o: Operand): string {
   }
 }
 const size = (bits: number): string => (SIZES[bits] === undefined ? '' : `${SIZES[bits]} ptr `);
-const segment = (insn: Insn): string => (insn.segment < 0 ? '' : `${SEGMENTS[insn.segment]}:`);
+/** LEA has an address but no segment. */
+const segment = (insn: Insn): string => (insn.segment < 0 || insn.enc.mnemonic === 'lea' ? '' : `${SEGMENTS[insn.segment]}:`);
 
 function memory(insn: Insn, bits: number, vector?: 'xmm' | 'ymm'): string {
   const names = insn.addrSize === 32 ? R32 : R64;

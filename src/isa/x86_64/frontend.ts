@@ -14,7 +14,7 @@ import { CRC32C } from './instructions/bit.ts';
 import { PDEP, PEXT } from './instructions/bmi.ts';
 import './instructions/index.ts';
 import { DIVIDE_128 } from './instructions/multiply.ts';
-import { CPUID, RANDOM, TIME_STAMP } from './instructions/system.ts';
+import { CPUID, RANDOM, TIME_STAMP, TSC_AUX } from './instructions/system.ts';
 import { wait } from './x87/instruction.ts';
 import { isStmxcsr, readsControlOnly, readsFlags } from './mxcsr-use.ts';
 import { AES_ROUNDS } from './simd/aes.ts';
@@ -53,7 +53,7 @@ export class X86Frontend implements Frontend<Insn> {
   readonly flagVars = [CC_OP, CC_A, CC_B, CC_C];
   readonly maxInstructionLength = 15;
   readonly constants = constantPool;
-  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, EXCHANGE_16, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS, ...APPROXIMATIONS, ...VECTOR_HELPERS, ...CONVERSION_HELPERS];
+  readonly helpers: readonly Helper[] = [CC_FLAGS, CC_CARRY, EXCHANGE_16, DIVIDE_128, CRC32C, PDEP, PEXT, CPUID, TIME_STAMP, TSC_AUX, RANDOM, ...FMA_HELPERS, ...Object.values(AES_ROUNDS), CLMUL, SHA256_ROUNDS, ...SHA1_ROUNDS, ...APPROXIMATIONS, ...VECTOR_HELPERS, ...CONVERSION_HELPERS];
   readonly #decoder: Decoder;
   readonly #emitter = new Emitter();
   /** cc_op where a block ended, by block id; undefined or -1: not known. */

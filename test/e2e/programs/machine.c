@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -95,6 +96,22 @@ int main(void) {
     tscp(&cpu2);
   } while (cpu != cpu2);
   printf("rdpid, if there is one, is what rdtscp says: %d\n", pid == cpu);
+
+  cpu_set_t allowed, one;
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  for (int k = 0; k < CPU_SETSIZE; k++) {
+    if (!CPU_ISSET(k, &allowed)) continue;
+    CPU_ZERO(&one);
+    CPU_SET(k, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    tscp(&cpu);
+    if (sub >> 22 & 1) __asm__ volatile("rdpid %0" : "=r"(pid));
+    else pid = cpu;
+    unsigned here_cpu, node;
+    getcpu(&here_cpu, &node);
+    printf("bound to processor %d: rdtscp %u, rdpid %lu, node %d\n", k, cpu & 0xfff, pid & 0xfff, node == cpu >> 12);
+  }
+  sched_setaffinity(0, sizeof allowed, &allowed);
 
   RANDOM("rdrand", "w", uint16_t);
   RANDOM("rdrand", "k", uint32_t);

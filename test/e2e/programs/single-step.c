@@ -61,9 +61,9 @@ static void report(const char *name, const char *base, size_t length) {
   extern char name[], name##_end[]; \
   __asm__(".text\n" #name ":\n" text "\n" #name "_end:\n ret\n")
 
-#define SET "pushfq\n orq $0x100, (%rsp)\n popfq\n"
+#define SET "cmpl %eax, %eax\n pushfq\n orq $0x100, (%rsp)\n popfq\n"
 #define CLEAR "pushfq\n andq $~0x100, (%rsp)\n popfq\n"
-#define SETAC "pushfq\n orq $0x40000, (%rsp)\n popfq\n"
+#define SETAC "cmpl %eax, %eax\n pushfq\n orq $0x40000, (%rsp)\n popfq\n"
 #define CLEARAC "pushfq\n andq $~0x40000, (%rsp)\n popfq\n"
 
 SNIPPET(plain, SET "nop\n movl $5, %eax\n 1: decl %eax\n jnz 1b\n call 2f\n jmp 3f\n 2: ret\n 3: addq $1, %rax\n" CLEAR);
@@ -75,20 +75,20 @@ SNIPPET(twice, SET "pushfq\n popfq\n nop\n" CLEAR);
 SNIPPET(vectors, "subq $64, %rsp\n" SET "pxor %xmm0, %xmm0\n movups %xmm0, (%rsp)\n fld1\n fstpt 8(%rsp)\n lock incl (%rsp)\n lock cmpxchgl %ecx, (%rsp)\n lock xaddq %rcx, 8(%rsp)\n cpuid\n" CLEAR "addq $64, %rsp\n");
 SNIPPET(until, SET "nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop\n");
 
-SNIPPET(bytes, "movl $8, %ecx\n 1: pushq %rcx\n loop 1b\n movl $7, %ecx\n" SET "lock incb (%rsp)\n lock decb 1(%rsp)\n movb $3, %al\n lock cmpxchgb %cl, (%rsp)\n lock xaddb %al, 3(%rsp)\n xchgb %al, 4(%rsp)\n lock orw $5, 7(%rsp)\n lock orl $5, 62(%rsp)\n" CLEAR "addq $64, %rsp\n");
+SNIPPET(bytes, "movl $8, %ecx\n 1: pushq %rcx\n loop 1b\n movl $7, %ecx\n" SET "lock incb (%rsp)\n lock decb 1(%rsp)\n movb $3, %al\n lock cmpxchgb %cl, (%rsp)\n lock xaddb %al, 3(%rsp)\n xchgb %al, 4(%rsp)\n lock orw $5, 7(%rsp)\n lock orl $5, 54(%rsp)\n" CLEAR "addq $64, %rsp\n");
 SNIPPET(compare, "leaq .Lone(%rip), %rsi\n leaq .Lother(%rip), %rdi\n movl $8, %ecx\n" SET "repe cmpsb\n" CLEAR "jmp .Lafter\n .Lone: .ascii \"abcdefgh\"\n .Lother: .ascii \"abcxefgh\"\n .Lafter:\n");
-SNIPPET(interrupt, "movq %rsp, %rax\n movl %ss, %ecx\n pushq %rcx\n pushq %rax\n pushfq\n orq $0x100, (%rsp)\n movl %cs, %ecx\n pushq %rcx\n leaq .Lback(%rip), %rcx\n pushq %rcx\n iretq\n .Lback: nop\n" CLEAR);
+SNIPPET(interrupt, "movq %rsp, %rax\n movl %ss, %ecx\n pushq %rcx\n pushq %rax\n cmpl %ecx, %ecx\n pushfq\n orq $0x100, (%rsp)\n movl %cs, %ecx\n pushq %rcx\n leaq .Lback(%rip), %rcx\n pushq %rcx\n iretq\n .Lback: nop\n" CLEAR);
 SNIPPET(faults, SET "movl $16, %eax\n movl (%rax), %eax\n .globl faults_on\n faults_on: movl $1, %eax\n" CLEAR);
 SNIPPET(beyond, SET "movabsq $0x7000000000001000, %rax\n orl $3, (%rax)\n .globl beyond_on\n beyond_on: movl $1, %eax\n" CLEAR);
 extern char faults_on[], beyond_on[];
 
 static void run(const char *name, char *code, char *end) {
-  __asm__ volatile("subq $128, %%rsp\n call *%0\n addq $128, %%rsp" : : "r"(code) : "rax", "rbx", "rcx", "rdx", "rdi", "rsi", "r11", "xmm0", "memory", "cc");
+  __asm__ volatile("subq $128, %%rsp\n xorl %%eax, %%eax\n xorl %%ecx, %%ecx\n call *%0\n addq $128, %%rsp" : : "r"(code) : "rax", "rbx", "rcx", "rdx", "rdi", "rsi", "r11", "xmm0", "memory", "cc");
   report(name, code, end - code);
 }
 
 // one unaligned access each; where the handler goes on
-#define ACCESS(name, text) SNIPPET(name, SETAC text "\n" #name "_on:\n" CLEARAC); extern char name##_on[]
+#define ACCESS(name, text) SNIPPET(name, "movq %rsp, %rbx\n" SETAC text "\n" #name "_on:\n movq %rbx, %rsp\n" CLEARAC); extern char name##_on[]
 ACCESS(load2, "movw 1(%rdi), %ax");
 ACCESS(load4, "movl 2(%rdi), %eax");
 ACCESS(load8, "movq 4(%rdi), %rax");
@@ -101,7 +101,7 @@ ACCESS(movsd, "movsd 4(%rdi), %xmm0");
 ACCESS(x87, "fldl 4(%rdi)\n fstp %st(0)");
 ACCESS(x87t, "fldt 4(%rdi)\n fstp %st(0)");
 ACCESS(x87t8, "fldt 8(%rdi)\n fstp %st(0)");
-ACCESS(push, "pushq %rax\n subq $1, %rsp\n movq %rsp, %rsi\n addq $1, %rsp\n popq %rax\n pushq 1(%rdi)\n popq %rax");
+ACCESS(push, "pushq %rax\n leaq -1(%rsp), %rsp\n movq %rsp, %rsi\n leaq 1(%rsp), %rsp\n popq %rax\n pushq 1(%rdi)\n popq %rax");
 ACCESS(locked, "lock incl 1(%rdi)");
 ACCESS(movs, "leaq 1(%rdi), %rsi\n addq $32, %rdi\n movsl");
 ACCESS(bt, "btl $3, 1(%rdi)");

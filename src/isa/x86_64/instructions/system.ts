@@ -39,12 +39,23 @@ function readTimeStamp(x: Emitter): void {
 }
 const TIME = 'time';
 instruction('rdtsc', { untestable: TIME }, [enc('0F 31')], readTimeStamp);
-// IA32_TSC_AUX (node and CPU number): one CPU, number 0.
+/** IA32_TSC_AUX as Linux sets it: the node from bit 12 on, the processor below. */
+export const TSC_AUX: Helper = {
+  name: 'tsc_aux',
+  params: [],
+  results: ['i64'],
+  effect: 'state',
+  js(env) {
+    const { cpu, node } = env.processor?.() ?? { cpu: 0, node: 0 };
+    return (BigInt(node) << 12n) | BigInt(cpu);
+  },
+};
+const tscAux = (x: Emitter): Value => x.ir.call(TSC_AUX, [])[0] as Value;
 instruction('rdtscp', { untestable: TIME, cpuid: 'rdtscp' }, [enc('0F 01 F9')], (x) => {
   readTimeStamp(x);
-  x.ir.set(RCX, x.ir.const64(0));
+  x.ir.set(RCX, tscAux(x));
 });
-instruction('rdpid', { untestable: 'which CPU it runs on', cpuid: 'rdpid' }, [encWith({ f64: true }, 'F3 0F C7 /7', w(Rq))], (x, dst) => x.write(dst, x.ir.const64(0)));
+instruction('rdpid', { untestable: 'which CPU it runs on', cpuid: 'rdpid' }, [encWith({ f64: true }, 'F3 0F C7 /7', w(Rq))], (x, dst) => x.write(dst, tscAux(x)));
 
 const randomWords = new BigUint64Array(1);
 export const RANDOM: Helper = {
