@@ -176,6 +176,12 @@ test('random bytes: length and mnemonic agree with iced-x86, nothing crashes', (
   assert.deepEqual([...differences].map(([k, v]) => `${k}: ${v}`), []);
 });
 
+test('LEA has no segment', () => {
+  // fs and a REX that another prefix makes void
+  const bytes = Uint8Array.of(0x64, 0x47, 0x48, 0x66, 0x8d, 0x66, 0x67);
+  assert.ok(agree(decoder.decode(bytes, 0, PC) as Insn, icedDecode(bytes)));
+});
+
 test('bytes that end too early, and instructions beyond 15 bytes', () => {
   const random = new Random(SEED);
   for (const row of ENCODINGS) {
