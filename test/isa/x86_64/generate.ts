@@ -195,7 +195,9 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
       } else {
         const base = random.below(8) | ((rex & 1) << 3);
         const mod = random.below(3);
-        const disp = mod === 0 && (base & 7) !== 5 ? 0n : mod === 1 || mod === 0 ? BigInt((random.u32() << 24) >> 24) : BigInt(random.u32() | 0);
+        let disp = mod === 0 && (base & 7) !== 5 ? 0n : mod === 1 || mod === 0 ? BigInt((random.u32() << 24) >> 24) : BigInt(random.u32() | 0);
+        // What pushes as well would push anywhere, on the host into whatever this process has there.
+        if (base === 4 && mod === 2) disp = BigInt((random.u32() << 20) >> 20);
         const usedMod = disp === 0n && (base & 7) !== 5 && mod === 0 ? 0 : mod === 2 ? 2 : 1;
         const dispBytes = usedMod === 0 ? [] : le(disp, usedMod === 1 ? 1 : 4);
         if ((base & 7) === 4 || form >= 6) {
