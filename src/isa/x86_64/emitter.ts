@@ -292,13 +292,16 @@ export class Emitter {
     const { segment } = this.insn;
     return segment < 0 ? address : this.ir.i64.add(address, this.ir.get(segment === 4 ? FS_BASE : GS_BASE));
   }
-  /** Address of a memory operand without the segment base (LEA). */
+  /** Address of a memory operand without the segment base (LEA, the data pointer of x87). */
   effectiveAddress(o: Operand): Value {
     const { insn } = this;
     const { segment } = insn;
+    if (segment < 0) return this.address(o);
     insn.segment = -1;
+    this.#memoryReady = false;
     const address = this.address(o);
     insn.segment = segment;
+    this.#memoryReady = false;
     return address;
   }
   /** Load from the memory operand plus `offset` bytes. */

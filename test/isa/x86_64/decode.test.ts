@@ -92,6 +92,7 @@ function operandsAgree(ours: Insn, theirs: Oracle): boolean {
   if (b.length === 0 && name.startsWith('f')) a = a.filter((o) => o !== 'st(1)'); // the default
   // iced leaves out an implied XMM0, and the first of two equal operands of IMUL
   if (a.length === b.length + 1 && a.at(-1) === 'xmm0') a.pop();
+  if (name.includes('maskmov') && /^[fg]s$/.test(b.at(-1) ?? '')) b.pop(); // the segment of rdi
   if (name === 'imul' && a.length === 3 && b.length === 2 && a[0] === a[1]) a.shift();
   return a.length === b.length && a.every((text, k) => sameText(text, b[k] as string));
 }

@@ -4,7 +4,7 @@
  */
 import type { Encoding } from '../../../src/isa/x86_64/declare.ts';
 import { MAP_VEX } from '../../../src/isa/x86_64/opcode.ts';
-import { CODE, DATA, DATA_SIZE, type NativeState, newState, XMM } from './native-executor.ts';
+import { CODE, DATA, DATA_SIZE, GS_BASE, type NativeState, newState, XMM } from './native-executor.ts';
 import { fillVector, fillVectors, integer64, type Random } from './random.ts';
 
 /** Where the bytes under test go in the CODE page. */
@@ -51,16 +51,17 @@ export function generateCase(row: Encoding, random: Random, options: GenerateOpt
 
 /**
  * Registers that `mnemonic` uses as a pointer without saying so. They always get a good address: the native run is in this
- * very process, and a random one may hit its memory.
+ * very process, and a random one may hit its memory. `base`: of the segment that replaces DS.
  */
-function implicitPointers(mnemonic: string, random: Random, state: NativeState): void {
-  const pointer = (n: number, at: number): void => {
-    state.gpr[n] = BigInt(DATA + at + random.below(256));
+function implicitPointers(mnemonic: string, random: Random, state: NativeState, base: number): void {
+  const pointer = (n: number, at: number, segment = 0): void => {
+    state.gpr[n] = BigInt(DATA + at + random.below(256) - segment);
   };
-  if (/^(movs|cmps|lods|outs)[bwdq]?$/.test(mnemonic)) pointer(6, 0x1000);
-  if (/^(movs|cmps|stos|scas|ins)[bwdq]?$/.test(mnemonic) || /^v?maskmov(q|dqu)/.test(mnemonic)) pointer(7, 0x1400);
+  if (/^(movs|cmps|lods|outs)[bwdq]?$/.test(mnemonic)) pointer(6, 0x1000, base);
+  if (/^(movs|cmps|stos|scas|ins)[bwdq]?$/.test(mnemonic)) pointer(7, 0x1400);
+  if (/^v?maskmov(q|dqu)/.test(mnemonic)) pointer(7, 0x1400, base);
   if (mnemonic === 'leave' || mnemonic === 'enter') pointer(5, 0x2400);
-  if (mnemonic.startsWith('xlat')) pointer(3, 0x1000);
+  if (mnemonic.startsWith('xlat')) pointer(3, 0x1000, base);
 }
 
 export function randomData(random: Random): Uint8Array {
@@ -123,7 +124,9 @@ export interface Encoded {
 }
 /** Encode `row` with random fields; registers in `state` are set so that a memory operand has a good address. */
 export function encodeRandom(row: Encoding, random: Random, state: NativeState, options: GenerateOptions = {}): Encoded {
-  if (options.sequence !== true) implicitPointers(row.mnemonic, random, state);
+  // what GS replaces DS or SS by
+  const segment = random.chance(0.06) ? GS_BASE : 0;
+  if (options.sequence !== true) implicitPointers(row.mnemonic, random, state, segment);
   let operand = { register: -1, address: -1 };
   const { opcode, operands, options: rowOptions } = row;
   const vex = opcode.map >= MAP_VEX;
@@ -147,8 +150,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
   let ripFix = -1;
   if (opcode.modrm) {
     let reg = opcode.digit >= 0 ? opcode.digit : anyRegister();
-    const segment = operands.find((o) => o.place === 'S');
-    if (segment !== undefined) reg = random.pick([0, 3, 4, 5]);
+    if (operands.some((o) => o.place === 'S')) reg = random.pick([0, 3, 4, 5]);
     const memory = opcode.mod === 'memory' || (opcode.mod === 'any' && random.chance(0.5));
     if (!memory) {
       const rm = opcode.rm >= 0 ? opcode.rm : anyRegister();
@@ -165,8 +167,9 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
         else if (kind === 7) target = random.pick([0x123456, 0x7fff_f000, DATA - 4]);
       } else if (!wide && kind < 8) target += random.below(16);
       if (operands.some((o) => o.width === 'state') && random.chance(0.7)) target -= target % 64;
-      const at = BigInt(target);
       operand = { register: -1, address: target };
+      target -= segment;
+      const at = BigInt(target);
       address32 = random.chance(0.08);
       const noise = (v: bigint): bigint => (address32 && random.chance(0.5) ? v | (random.u64() << 32n) : v) & 0xffff_ffff_ffff_ffffn;
       const form = sequence ? 1 : random.below(8);
@@ -240,7 +243,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
         tail.push(...le(integer64(random), opSize / 8));
         break;
       case 'io':
-        tail.push(...le(DATA + 0x1000 + random.below(256), 8));
+        tail.push(...le(DATA + 0x1000 + random.below(256) - segment, 8));
         break;
       case 'cb':
         tail.push(random.pick([8, 16, 0xf0, 0x7f, 0x80]));
@@ -257,7 +260,10 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
   const isMemory = opcode.modrm && (tail[0] as number) < 0xc0;
   if (rowOptions.lock === true && isMemory && random.chance(0.3)) out.push(0xf0);
   if (address32) out.push(0x67);
+  // those without effect may stand on either side
   if (random.chance(0.03)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
+  if (segment !== 0) out.push(0x65);
+  if (random.chance(0.01)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
   if (rowOptions.rep !== undefined && random.chance(0.6)) {
     out.push(random.pick(rowOptions.rep === 'repe' ? [0xf3, 0xf2] : [0xf3]));
     state.gpr[1] = BigInt(random.below(12));

@@ -13,7 +13,7 @@ import { X86Frontend } from '../../../src/isa/x86_64/frontend.ts';
 import type { Insn } from '../../../src/isa/x86_64/insn.ts';
 import { constantPool } from '../../../src/isa/x86_64/simd/constants.ts';
 import { TRAP } from '../../../src/isa/x86_64/traps.ts';
-import { CODE, DATA, DATA_SIZE, nativeExecutor, type NativeResult, type NativeState, newState, XMM } from './native-executor.ts';
+import { CODE, DATA, DATA_SIZE, GS_BASE, nativeExecutor, type NativeResult, type NativeState, newState, XMM } from './native-executor.ts';
 import { RegionRunner } from '../../jit/run-region.ts';
 import { type Case, CODE_AT } from './generate.ts';
 
@@ -43,6 +43,7 @@ export function loadState(state: Uint8Array, s: NativeState): void {
   view.setUint32(STATE.x87Top, top, true);
   view.setUint32(STATE.x87Tag, fx.getUint8(4), true);
   for (let i = 0; i < 8; i++) state.set(s.fx.subarray(32 + 16 * i, 42 + 16 * i), STATE.x87 + 16 * ((top + i) & 7));
+  view.setBigUint64(STATE.gsBase, BigInt(GS_BASE), true);
   view.setUint16(STATE.selectors + 2, 0x33, true);
   view.setUint16(STATE.selectors + 4, 0x2b, true);
 }

@@ -16,7 +16,7 @@ export function wait(x: Emitter): void {
   x.trapIf(x.ir.i32.and(x.ir.stateLoad('i32.load', STATE.x87Status), x.ir.const32(0x80)), TRAP.x87);
 }
 /**
- * Note this instruction as the last one, and with a memory operand its address. Control instructions leave the pointers
+ * Note this instruction as the last one, and with a memory operand its offset in the segment. Control instructions leave the pointers
  * alone; others call this after everything that can fault.
  */
 export function note(x: Emitter, memory?: Operand): void {
@@ -26,7 +26,7 @@ export function note(x: Emitter, memory?: Operand): void {
   // Opcode and code selector lie side by side.
   ir.stateStore('i64.store', STATE.x87Opcode, ir.const64((BigInt(INITIAL.cs) << 32n) | BigInt(opcode)));
   if (memory !== undefined) {
-    ir.stateStore('i64.store', STATE.x87Dp, x.address(memory));
+    ir.stateStore('i64.store', STATE.x87Dp, x.effectiveAddress(memory));
     ir.stateStore('i32.store', DATA_SELECTOR, dataSelector(x));
   }
 }
