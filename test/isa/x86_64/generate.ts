@@ -260,10 +260,11 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
   const isMemory = opcode.modrm && (tail[0] as number) < 0xc0;
   if (rowOptions.lock === true && isMemory && random.chance(0.3)) out.push(0xf0);
   if (address32) out.push(0x67);
-  // those without effect may stand on either side
-  if (random.chance(0.03)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
+  // Those without effect may stand on either side; but where Linux stands in for the processor (UMIP), it takes one alone.
+  const several = rowOptions.group !== 'umip' || segment === 0;
+  if (several && random.chance(0.03)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
   if (segment !== 0) out.push(0x65);
-  if (random.chance(0.01)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
+  if (several && random.chance(0.01)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
   if (rowOptions.rep !== undefined && random.chance(0.6)) {
     out.push(random.pick(rowOptions.rep === 'repe' ? [0xf3, 0xf2] : [0xf3]));
     state.gpr[1] = BigInt(random.below(12));
