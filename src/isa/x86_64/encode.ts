@@ -171,6 +171,8 @@ function* encodings(row: Encoding, operands: readonly Parsed[], prefixes: readon
       case KIND.E: case KIND.R: case KIND.M: case KIND.W: case KIND.U: case KIND.Q: case KIND.N: case KIND.T: case KIND.vsib:
         if (parsed.kind === 'immediate') return;
         rm = parsed;
+        // an address alone from 2 GiB to 4: the displacement is sign-extended, but not to more than 32 bits with 67h
+        if (parsed.kind === 'memory' && parsed.base < 0 && parsed.index < 0 && parsed.disp >= 0x8000_0000n && parsed.disp <= 0xffff_ffffn) address32 = true;
         break;
       case KIND.G: case KIND.V: case KIND.P: case KIND.S: case KIND.C: case KIND.D:
         if (parsed.kind === 'immediate' || parsed.kind === 'memory') return;

@@ -26,6 +26,7 @@ test('bytes as the manual and other assemblers give them', () => {
     ['push rbx', '53'],
     ['imul ax, word ptr [rbx+r9*2-0x10], 0x1234', '66 42 69 44 4b f0 34 12'],
     ['jne 0x10000010', '75 0e'],
+    ['mov eax, dword ptr [gs:0xfeeeeef6]', '65 67 8b 04 25 f6 ee ee fe'],
     ['call 0x10001000', 'e8 fb 0f 00 00'],
     ['pxor xmm1, xmm9', '66 41 0f ef c9'],
     ['andn rax, rbx, rcx', 'c4 e2 e0 f2 c1'],
