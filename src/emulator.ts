@@ -388,7 +388,7 @@ class Emulator {
     }
     task.clearChildTid = has(flags, CLONE_CHILD_CLEARTID) ? childTid : 0;
     this.#process.signals.begin(task);
-    host.block.setSeccomp(host.slotNumber, message.seccomp);
+    host.block.setSeccomp(host.slotNumber, ...message.seccomp);
     this.#mailbox.taken(this.#machine, tid);
     log.sync();
     this.#process.seccomp.refresh();

@@ -32,8 +32,8 @@ export interface NewThread {
   readonly tls: string;
   readonly mask: string;
   readonly name: string;
-  /** Its filters (kernel/seccomp.ts). */
-  readonly seccomp: number;
+  /** Its filters (kernel/seccomp.ts), and how many. */
+  readonly seccomp: readonly [number, number];
   /** Floating point is translated exactly. */
   readonly exactFloat: boolean;
   /** The creator's, where somebody in the process has changed them: base64 of struct sched_attr and of a CPU mask, and ioprio. */
@@ -149,7 +149,7 @@ export class Threads {
         tls: String(has(flags, c.CLONE_SETTLS) ? tls : task.cpu.tls),
         mask: String(this.#process.signals.of(task).mask),
         name: Buffer.from(task.comm).toString('latin1'),
-        seccomp: block.seccomp(host.slotNumber),
+        seccomp: [block.seccomp(host.slotNumber), block.filters(host.slotNumber)],
         exactFloat: this.#options.exactFloat(),
         scheduling: block.get(WORD.scheduling) === 0 ? undefined : readScheduling(task),
       };

@@ -1,10 +1,12 @@
 /**
  * Lets the host's kernel, and with it ps, pgrep and the other guests, see the guest's command line and environment as
- * this process's: prctl(PR_SET_MM_MAP) says where they lie. Where the kernel cannot do that (no CONFIG_CHECKPOINT_RESTORE) the
+ * this process's: prctl(PR_SET_MM_MAP) says where they lie. The same call makes the process block the data segment, by which
+ * other guests' engines find it (syscalls/guest-view.ts). Where the kernel cannot do that (no CONFIG_CHECKPOINT_RESTORE) the
  * engine's own are seen.
  */
 
 import type { Host, HostAddr } from '../kernel/ports.ts';
+import { BLOCK_SIZE } from '../kernel/process-block.ts';
 
 const O_CLOEXEC = 0o2000000;
 const PR_SET_MM = 35;
@@ -12,8 +14,8 @@ const PR_SET_MM_MAP = 14;
 /** struct prctl_mm_map: eleven addresses in this order, auxv and its size, a descriptor or −1. */
 const MM_MAP = 104;
 const EXE_FD = 100;
-/** Fields of /proc/PID/stat (proc_pid_stat(5)) that hold what must stay: start_code to start_brk, and start_stack. */
-const FIELDS = { startCode: 26, endCode: 27, startStack: 28, startData: 45, endData: 46, startBrk: 47 } as const;
+/** Fields of /proc/PID/stat (proc_pid_stat(5)) that hold what must stay. */
+const FIELDS = { startCode: 26, endCode: 27, startStack: 28, startBrk: 47 } as const;
 const TEXT = 4096;
 
 export interface CommandLine {
@@ -33,7 +35,7 @@ export function showCommandLine(host: Host, procFd: number, line: CommandLine): 
     const at = scratch.alloc(MM_MAP);
     const brk = host.syscall64(nr['brk'] as number, 0);
     const words = [
-      field(FIELDS.startCode), field(FIELDS.endCode), field(FIELDS.startData), field(FIELDS.endData), field(FIELDS.startBrk), brk,
+      field(FIELDS.startCode), field(FIELDS.endCode), BigInt(host.block.address), BigInt(host.block.address + BLOCK_SIZE), field(FIELDS.startBrk), brk,
       field(FIELDS.startStack), BigInt(line.argStart), BigInt(line.argEnd), BigInt(line.envStart), BigInt(line.envEnd),
     ];
     words.forEach((word, k) => scratch.view.setBigUint64(at + 8 * k, word, true));

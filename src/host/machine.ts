@@ -6,6 +6,7 @@
 import { ChangeLog, type Replicated } from '../kernel/change-log.ts';
 import type { CodeListener } from '../kernel/ports.ts';
 import { PHASE, WORD } from '../kernel/process-block.ts';
+import { MappingJournal } from '../memory/journal.ts';
 import { AddressSpace, type SpaceRecord, type SpaceSnapshot } from '../memory/address-space.ts';
 import { WasmGuestMemory } from '../memory/guest-memory.ts';
 import { addressOf } from './ffi.ts';
@@ -59,6 +60,7 @@ export interface MachineShare {
   readonly memory: WebAssembly.Memory;
   readonly pages: number;
   readonly log: SharedArrayBuffer;
+  readonly journal: SharedArrayBuffer;
 }
 
 /**
@@ -122,6 +124,8 @@ export function createMachine(options: MachineOptions = {}): Machine {
   if (closed < 0) throw new Error(`the guest's address space cannot be protected: the kernel says ${closed}`);
   const log = new ChangeLog(host, host.block, 0);
   const { block } = host;
+  block.publish('memoryBase', host.memoryBase);
+  block.publish('memorySize', host.memorySize);
   block.set(WORD.slotsUsed, 1);
   block.keepOnly(0, host.syscall(host.nr['gettid'] as number));
   const machine = assemble(host, memory, pages, log, shortage);
@@ -132,23 +136,25 @@ export function createMachine(options: MachineOptions = {}): Machine {
 /** The machine of a further thread, in its own Worker: `slot` is the thread's number. */
 export function attachMachine(share: MachineShare, slot: number): Machine {
   const host = new LinuxHost(share.host, slot);
-  return assemble(host, share.memory, share.pages, new ChangeLog(host, host.block, slot, share.log), undefined);
+  return assemble(host, share.memory, share.pages, new ChangeLog(host, host.block, slot, share.log), undefined, share.journal);
 }
 
-function assemble(host: LinuxHost, memory: WebAssembly.Memory, pages: number, log: ChangeLog, shortage: string | undefined): Machine {
+function assemble(
+  host: LinuxHost, memory: WebAssembly.Memory, pages: number, log: ChangeLog, shortage: string | undefined, journalOf?: SharedArrayBuffer,
+): Machine {
   const guestMemory = new WasmGuestMemory(memory, host.memoryBase, host.memorySize);
-  const space = shareSpace(host, log);
+  const { space, journal } = shareSpace(host, log, journalOf);
   const stateMemory = new WebAssembly.Memory({ initial: STATE_PAGES, maximum: STATE_PAGES });
   const signals = new HostSignals(host);
   signals.recordFaults();
   return {
     host, memory, pages, stateMemory, stateAddress: addressOf(stateMemory.buffer), guestMemory, space, log, signals,
-    shortage, share: { host: host.share, memory, pages, log: log.buffer },
+    shortage, share: { host: host.share, memory, pages, log: log.buffer, journal },
   };
 }
 
 /** An address space that is kept equal to those of the process's other threads. */
-function shareSpace(host: LinuxHost, log: ChangeLog): AddressSpace {
+function shareSpace(host: LinuxHost, log: ChangeLog, shared?: SharedArrayBuffer): { space: AddressSpace; journal: SharedArrayBuffer } {
   const { block } = host;
   log.settle = () => {
     if (!block.several) return;
@@ -161,10 +167,15 @@ function shareSpace(host: LinuxHost, log: ChangeLog): AddressSpace {
   const space: AddressSpace = new AddressSpace(host, {
     sync: () => log.sync(),
     change: (act) => log.change(act),
-    append: (record) => log.append(part, record),
+    append: (record) => {
+      log.append(part, record);
+      if (!log.applying && ('put' in record || 'take' in record)) journal.append(record);
+    },
     settle: () => log.settle(),
     nextBacking: () => block.nextBacking(),
   });
+  const journal = new MappingJournal(() => space.entries(), shared);
+  block.publish('mappings', host.sharedAddress(journal.buffer));
   const part: Replicated = {
     name: 'space',
     snapshot: () => space.snapshot(),
@@ -172,5 +183,5 @@ function shareSpace(host: LinuxHost, log: ChangeLog): AddressSpace {
     apply: (record) => space.apply(record as SpaceRecord),
   };
   log.add(part);
-  return space;
+  return { space, journal: journal.buffer };
 }

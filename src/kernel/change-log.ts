@@ -62,6 +62,11 @@ export class ChangeLog {
     this.#epoch = buffer === undefined ? 0 : -1;
   }
 
+  /** Another thread's changes are being made here. */
+  get applying(): boolean {
+    return this.#applying;
+  }
+
   get block(): ProcessBlock {
     return this.#block;
   }

@@ -33,7 +33,7 @@ export interface SpecialSharing {
   tell(fd: number, special: SpecialFile | undefined): void;
 }
 
-/** Bytes before the slots: the hint where the lowest free one may be. */
+/** Bytes before the slots: the hint where the lowest free one may be, and the table's bytes in all (for who reads it from outside). */
 const HEADER = 16;
 /** The hint's low bits; the rest counts how often a descriptor became free. */
 const HINT = MAX_FDS - 1;
@@ -56,6 +56,16 @@ export class FdTable {
     this.buffer = buffer ?? new SharedArrayBuffer(4096, { maxByteLength: HEADER + MAX_FDS * 4 });
     this.#hint = new Int32Array(this.buffer, 0, 1);
     this.#slots = new Int32Array(this.buffer, HEADER);
+    if (buffer === undefined) this.#tellSize();
+  }
+
+  #tellSize(): void {
+    new Int32Array(this.buffer, 4, 1)[0] = this.buffer.byteLength;
+  }
+  /** Bytes of the table that begins with these. */
+  static bytesOf(header: Uint8Array): number {
+    const { buffer, byteOffset, length } = header;
+    return length < 8 ? 0 : Math.min(HEADER + MAX_FDS * 4, new DataView(buffer, byteOffset).getUint32(4, true));
   }
 
   /** No number at or above this can be given to a new descriptor. */
@@ -225,6 +235,7 @@ export class FdTable {
     if (bytes > this.buffer.byteLength) {
       try {
         this.buffer.grow(bytes);
+        this.#tellSize();
       } catch (error) {
         if (!(error instanceof RangeError) || fd >= this.#slots.length) throw error;
       }

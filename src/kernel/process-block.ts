@@ -58,6 +58,21 @@ export const WORD = {
 const LIMITS = 1024;
 const LIMIT_COUNT = 16;
 
+/** Byte offset of what other guests' engines look for (syscalls/other-guest.ts): eight bytes to know it by, then doubles by PUBLIC. */
+const PUBLIC_AT = 2048;
+const MAGIC = 0x3130_6574_6167_756cn;
+export const PUBLIC = {
+  memoryBase: 1,
+  memorySize: 2,
+  /** Host addresses of the descriptor table, the signal actions, the image (image-record.ts), the mappings (memory/journal.ts). */
+  descriptors: 3,
+  actions: 4,
+  image: 5,
+  mappings: 6,
+} as const;
+/** As much of a block as says how large the rest is. */
+export const BLOCK_HEADER = HEADER;
+
 /** Words of a thread's entry. */
 const THREAD = {
   /** 1 while the thread is in a host system call, where it touches nothing of the engine. */
@@ -77,8 +92,9 @@ const THREAD = {
   epoch: 9,
   /** WORD.credentials when the host thread was made. */
   credentials: 10,
-  /** Its filters, kernel/seccomp.ts. */
+  /** Its filters, kernel/seccomp.ts, and how many they are. */
   seccomp: 11,
+  filters: 12,
 } as const;
 
 /**
@@ -102,6 +118,23 @@ export class ProcessBlock {
     this.words = new Int32Array(buffer);
     this.#f64 = new Float64Array(buffer);
     this.#limits = new BigUint64Array(buffer, LIMITS, LIMIT_COUNT * 3);
+  }
+
+  /** Tell other guests' engines. */
+  publish(field: keyof typeof PUBLIC, value: number): void {
+    this.#f64[PUBLIC_AT / 8 + PUBLIC[field]] = value;
+    new BigUint64Array(this.buffer, PUBLIC_AT, 1)[0] = MAGIC;
+  }
+  published(field: keyof typeof PUBLIC): number {
+    return this.#f64[PUBLIC_AT / 8 + PUBLIC[field]] as number;
+  }
+  /** Does a copy of memory hold a block? */
+  static isBlock(bytes: Uint8Array): boolean {
+    return bytes.length >= HEADER && new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(PUBLIC_AT, true) === MAGIC;
+  }
+  /** Bytes of a block with the entries that were ever used. */
+  get used(): number {
+    return HEADER + Math.min(this.get(WORD.slotsUsed), MAX_THREADS) * ENTRY;
   }
 
   get(word: number): number {
@@ -217,8 +250,12 @@ export class ProcessBlock {
   seccomp(slot: number): number {
     return Atomics.load(this.words, this.#entry(slot) + THREAD.seccomp);
   }
-  setSeccomp(slot: number, state: number): void {
+  filters(slot: number): number {
+    return Atomics.load(this.words, this.#entry(slot) + THREAD.filters);
+  }
+  setSeccomp(slot: number, state: number, filters: number): void {
     Atomics.store(this.words, this.#entry(slot) + THREAD.seccomp, state);
+    Atomics.store(this.words, this.#entry(slot) + THREAD.filters, filters);
   }
   /** Raise the thread's mail word and wake it if it waits there. */
   post(host: Host, slot: number): void {

@@ -7,6 +7,7 @@
 import type { AddressSpace } from '../memory/address-space.ts';
 import { ChangeLog } from './change-log.ts';
 import { FdTable, type SpecialFile } from './fd-table.ts';
+import { ImageRecord } from './image-record.ts';
 import { InterceptorSet } from './interceptor.ts';
 import type { GuestAddr, GuestMemory, Host } from './ports.ts';
 import { type ProcessBlock, PHASE, WORD } from './process-block.ts';
@@ -106,6 +107,7 @@ export interface ProcessOptions {
 /** What a further thread needs of the process beside the machine: plain data and shared memory. */
 export interface ProcessShare {
   readonly fds: SharedArrayBuffer;
+  readonly image: SharedArrayBuffer;
   readonly procFd: number;
 }
 
@@ -143,6 +145,7 @@ export class Process {
   readonly memory: GuestMemory;
   readonly space: AddressSpace;
   readonly fds: FdTable;
+  readonly #imageRecord: ImageRecord;
   readonly interceptors = new InterceptorSet();
   readonly seccomp: Seccomp;
   readonly isa: 'x86_64';
@@ -189,8 +192,11 @@ export class Process {
       const [soft] = this.rlimits.get(RLIMIT_NOFILE) ?? [1024n, 0n];
       return soft === RLIM_INFINITY ? Number.MAX_SAFE_INTEGER : Number(soft);
     };
+    this.#imageRecord = new ImageRecord(share?.image);
     this.#shareImage();
     this.fds = new FdTable(fdLimit, this.#shareSpecials(), share?.fds);
+    this.block.publish('descriptors', host.sharedAddress(this.fds.buffer));
+    this.block.publish('image', host.sharedAddress(this.#imageRecord.buffer));
     if (share === undefined) for (const [guest, hostFd] of options.descriptors ?? [[0, 0], [1, 1], [2, 2]] as const) {
       this.fds.replace(guest, hostFd, false);
     }
@@ -198,7 +204,7 @@ export class Process {
 
   /** For a further thread. */
   share(): ProcessShare {
-    return { fds: this.fds.buffer, procFd: this.procFd };
+    return { fds: this.fds.buffer, image: this.#imageRecord.buffer, procFd: this.procFd };
   }
 
   /** The process's first thread. */
@@ -312,6 +318,7 @@ export class Process {
   /** Enter the result of loading a program. */
   setImage(image: Image): void {
     this.image = image;
+    this.#imageRecord.write(image);
   }
 }
 

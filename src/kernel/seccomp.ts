@@ -75,6 +75,11 @@ export interface SeccompState {
   readonly noNewPrivs: boolean;
 }
 
+/** SECCOMP_MODE_ of a thread by its word in the process block. */
+export function seccompMode(state: number): number {
+  return state === 0 ? 0 : state === STRICT ? 1 : 2;
+}
+
 export class Seccomp implements Interceptor {
   readonly name = 'seccomp';
   readonly #host: Host;
@@ -107,21 +112,14 @@ export class Seccomp implements Interceptor {
     log.add(this.#part);
   }
 
-  /** SECCOMP_MODE_ of the thread in `slot`. */
-  mode(slot = this.#host.slotNumber): number {
-    const state = this.#block.seccomp(slot);
-    return state === 0 ? 0 : state === STRICT ? 1 : 2;
+  /** SECCOMP_MODE_ of the calling thread. */
+  get mode(): number {
+    return seccompMode(this.#block.seccomp(this.#host.slotNumber));
   }
-  /** How many filters it has. */
-  count(slot = this.#host.slotNumber): number {
-    this.#log.sync();
-    return this.#filters.get(this.#block.seccomp(slot))?.count ?? 0;
-  }
-
   /** SECCOMP_SET_MODE_STRICT. */
   setStrict(): number {
-    if (this.mode() === 2) return -errno.EINVAL;
-    this.#block.setSeccomp(this.#host.slotNumber, STRICT);
+    if (this.mode === 2) return -errno.EINVAL;
+    this.#block.setSeccomp(this.#host.slotNumber, STRICT, 0);
     this.refresh();
     return 0;
   }
@@ -132,7 +130,7 @@ export class Seccomp implements Interceptor {
    */
   attach(instructions: Uint8Array, everywhere: boolean): number {
     const program = checkProgram(instructions);
-    if (program === undefined || this.mode() === 1) return -errno.EINVAL;
+    if (program === undefined || this.mode === 1) return -errno.EINVAL;
     let told = false;
     const result = this.#log.change(() => {
       const block = this.#block;
@@ -147,7 +145,7 @@ export class Seccomp implements Interceptor {
       const record = { id, parent: parent?.id ?? 0, instructions: Buffer.from(instructions).toString('base64') };
       this.#add(record, program);
       const reached = [own, ...others];
-      for (const slot of reached) block.setSeccomp(slot, id);
+      for (const slot of reached) block.setSeccomp(slot, id, this.#filters.get(id)?.count ?? 0);
       this.#log.append(this.#part, { filter: record, reached: others, noNewPrivs: this.noNewPrivs } satisfies Told);
       this.refresh();
       told = others.length > 0;
@@ -168,7 +166,7 @@ export class Seccomp implements Interceptor {
   }
   give({ state, filters, noNewPrivs }: SeccompState): void {
     this.#restore(filters);
-    this.#block.setSeccomp(this.#host.slotNumber, state);
+    this.#block.setSeccomp(this.#host.slotNumber, state, this.#filters.get(state)?.count ?? 0);
     if (noNewPrivs) this.#setNoNewPrivs();
     this.refresh();
   }

@@ -150,6 +150,7 @@ export class Signals {
     this.#frames = frames;
     this.#restarts = restarts;
     this.#actions = new BigUint64Array(actions);
+    process.block.publish('actions', process.host.sharedAddress(actions));
   }
 
   /**

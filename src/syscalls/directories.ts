@@ -5,7 +5,8 @@
 import type { GuestAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { bytesOut, dev, dirfd, fd, flags, forward, full, int, mode, path, byteCount, size, string, syscall, uint } from './declare.ts';
-import { copyString, isOnProc, locate, ownEntry, PATH_MAX, reach } from './paths.ts';
+import { copyString, isOnProc, locate, PATH_MAX, reach } from './paths.ts';
+import { nodeAt } from './proc-entry.ts';
 import { linkTarget } from './proc-view.ts';
 import { AT_FDCWD, procFile, readListing } from './special-files.ts';
 
@@ -68,7 +69,7 @@ function readlinkAt(task: Task, at: number, name: GuestAddr, buf: GuestAddr, roo
   let node = where.node;
   if (where.text === '' && at >= 0) {
     const special = procFile(task, at);
-    if (special !== undefined) node = ownEntry(task, special.path) ?? undefined;
+    if (special !== undefined) node = nodeAt(task, special.path) ?? undefined;
   }
   const target = node === undefined ? undefined : linkTarget(task, node);
   if (target === undefined || room <= 0) return task.call('readlinkat', where.dirfd, where.path, task.pointer(buf, Math.max(room, 0)), room);

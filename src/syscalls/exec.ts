@@ -11,7 +11,8 @@ import type { GuestAddr } from '../kernel/ports.ts';
 import { fail } from '../kernel/syscall-error.ts';
 import type { Task } from '../kernel/task.ts';
 import { dirfd, flags, partial, path, stringList, syscall } from './declare.ts';
-import { hostPathOf, hostPathOfFd, locateText, readPath } from './paths.ts';
+import { hostPathOfFd, locateText, readPath } from './paths.ts';
+import { hostPlaceOf } from './proc-entry.ts';
 import { AT_FDCWD, openInProc } from './special-files.ts';
 
 const { AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH } = atFlags.values;
@@ -31,7 +32,7 @@ export function openProgram(task: Task, at: number, text: string, follow = true)
   const where =
     located.node === undefined
       ? located
-      : { dirfd: AT_FDCWD, path: task.cstring(Buffer.from(hostPathOf(task, located.node, follow), 'latin1')) };
+      : hostPlaceOf(task, located.node, follow);
   return task.call('openat', where.dirfd, where.path, O_NONBLOCK | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW), 0);
 }
 

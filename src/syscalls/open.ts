@@ -3,12 +3,13 @@
  */
 
 import { errno } from '../abi/errno.ts';
-import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
+import type { GuestAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { dirfd, fd, flags, full, mode, path, size, struct, syscall } from './declare.ts';
 import {
-  copyString, hostPathOf, hostPathOfFd, isOnProc, type Located, locate, locateText, ownEntry, PATH_MAX, type ProcNode,
+  copyString, hostPathOfFd, isOnProc, type Located, locate, locateText, PATH_MAX, procPathOfFd,
 } from './paths.ts';
+import { hostPlaceOf, isListed, nodeAt, type ProcNode } from './proc-entry.ts';
 import { openedAs } from './proc-view.ts';
 import { AT_FDCWD, openInProc, type ProcFile, procFile, refill } from './special-files.ts';
 
@@ -54,11 +55,11 @@ function carefulOpen(task: Task, located: Located, openFlags: number, permission
 }
 
 function openLocated(task: Task, dirfdOfGuest: number, located: Located, openFlags: number, permissions: number): Opened {
-  if (located.node !== undefined) return openNode(task, located.node, openFlags, permissions, located.path);
+  if (located.node !== undefined) return openNode(task, located.node, openFlags, permissions, located);
   let hostFd = carefulOpen(task, located, openFlags, permissions);
   if (hostFd === -errno.ELOOP && located.text !== '') {
     const again = locateText(task, dirfdOfGuest, located.text, { follow: followsLast(openFlags), thorough: true });
-    if (again.node !== undefined) return openNode(task, again.node, openFlags, permissions, again.path);
+    if (again.node !== undefined) return openNode(task, again.node, openFlags, permissions, again);
     hostFd = plainOpen(task, again, openFlags, permissions);
   } else if (hostFd === -errno.ENOSYS || hostFd === -errno.EPERM) {
     hostFd = plainOpen(task, located, openFlags, permissions);
@@ -69,11 +70,16 @@ function openLocated(task: Task, dirfdOfGuest: number, located: Located, openFla
 /** A link outside /proc may have led to the own entry after all: look at what was opened. */
 function onProc(task: Task, hostFd: number, openFlags: number, permissions: number): Opened {
   if (hostFd < 0 || !isOnProc(task, hostFd)) return { hostFd };
-  const found = hostPathOfFd(task, hostFd);
-  const node = found === undefined ? undefined : ownEntry(task, found);
+  const found = procPathOfFd(task, hostFd);
+  const node = found === undefined ? undefined : nodeAt(task, found);
   if (node !== undefined) {
     task.call('close', hostFd);
     return node === null ? { hostFd: -errno.ENOENT } : openNode(task, node, openFlags, permissions);
+  }
+  // Whose memory it is cannot be told: it could be the engine's.
+  if ((found === undefined || !isListed(found)) && /\/mem$/.test(hostPathOfFd(task, hostFd) ?? '')) {
+    task.call('close', hostFd);
+    return { hostFd: -errno.EACCES };
   }
   // /proc itself or another process's entry: relative paths from here may still lead to the own one.
   return { hostFd, special: found === undefined ? undefined : { kind: 'directory', path: found } };
@@ -83,17 +89,17 @@ function followsLast(openFlags: number): boolean {
   return (openFlags & O_NOFOLLOW) === 0 && (openFlags & (O_CREAT | O_EXCL)) !== (O_CREAT | O_EXCL);
 }
 
-/** Open a node of the process's own /proc entry; `path`: the host's, as `locate` made it. */
-function openNode(task: Task, node: ProcNode, openFlags: number, permissions: number, path?: HostAddr): Opened {
+/** Open a node of a guest's /proc entry; `found`: where the host has it, as `locate` said. */
+function openNode(task: Task, node: ProcNode, openFlags: number, permissions: number, found?: Pick<Located, 'dirfd' | 'path'>): Opened {
   const follow = followsLast(openFlags);
-  if (node.fd !== undefined && node.entry === `fd/${node.fd}` && follow) {
-    const inner = procFile(task, node.fd);
-    const target = inner === undefined ? undefined : ownEntry(task, inner.path);
+  if (isFdLink(node) && follow && node.view.own) {
+    const inner = procFile(task, node.fd as number);
+    const target = inner === undefined ? undefined : nodeAt(task, inner.path);
     if (target !== undefined && target !== null) return openNode(task, target, openFlags, permissions);
   }
-  const host = path ?? task.cstring(Buffer.from(hostPathOf(task, node, follow), 'latin1'));
+  const host = found ?? hostPlaceOf(task, node, follow);
   // The host's own entry judges the flags and permissions.
-  const hostFd = task.call('openat', AT_FDCWD, host, openFlags | O_CLOEXEC, permissions);
+  const hostFd = task.call('openat', host.dirfd, host.path, openFlags | O_CLOEXEC, permissions);
   if (hostFd < 0) return { hostFd };
   if (follow && (node.entry === 'exe' || node.entry === 'cwd' || node.entry === 'root' || isFdLink(node))) return { hostFd };
   const special = (openFlags & O_PATH) !== 0 ? undefined : openedAs(task, node);
@@ -170,7 +176,7 @@ export const openSyscalls = [
       const own = task.scratch(openHowSize);
       const structure = task.host.scratch.bytes;
       return enter(task, openFlags, () => {
-        if (located.node !== undefined) return openNode(task, located.node, openFlags, view.getUint32(8, true), located.path);
+        if (located.node !== undefined) return openNode(task, located.node, openFlags, view.getUint32(8, true), located);
         structure.set(given.subarray(0, openHowSize), own.at);
         const out = task.host.scratch.view;
         out.setUint32(own.at, (openFlags | O_CLOEXEC) >>> 0, true);

@@ -1,7 +1,7 @@
 /**
  * Paths of the guest: copied once to private memory (another guest thread cannot change them between check and
- * use), prefixed with the sysroot where that applies, and led to the guest's own view where they name the process's
- * own entry in /proc or a descriptor in /dev/fd.
+ * use), prefixed with the sysroot where that applies, and led to the guest's own view where they name the entry of a
+ * guest in /proc or a descriptor in /dev/fd.
  *
  * Invariants: a path that names /proc/self/fd/N, whatever way it is written or linked to, reaches the guest's
  * descriptor N or nothing, for every call that opens or changes a file; `Located.path` is never in guest memory.
@@ -11,25 +11,14 @@ import { errno } from '../abi/errno.ts';
 import { type GuestAddr, GuestFault, type HostAddr } from '../kernel/ports.ts';
 import { fail } from '../kernel/syscall-error.ts';
 import type { Task } from '../kernel/task.ts';
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, procFile } from './special-files.ts';
+import { hostPlaceOf, nodeAt, PROC_SUPER_MAGIC, type ProcNode, type Views } from './proc-entry.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, ENGINE_PROC, hostPlace, procFile } from './special-files.ts';
 
 /** PATH_MAX, the terminating NUL included. */
 export const PATH_MAX = 4096;
 const MAX_LINKS = 40;
 const O_PATH_CLOEXEC = 0o12000000;
 const RESOLVE_NO_MAGICLINKS = 2;
-
-/** What one of the process's own entries in /proc is. */
-export interface ProcNode {
-  /** Canonical guest path. */
-  readonly path: string;
-  /** Thread of a path through task/TID; undefined in the process's own directory. */
-  readonly tid: number | undefined;
-  /** What follows /proc/PID[/task/TID]/: '' for the directory itself, `maps`, `fd`, `fd/3`, `fdinfo/3`, … */
-  readonly entry: string;
-  /** The guest's descriptor for fd/N and fdinfo/N. */
-  readonly fd: number | undefined;
-}
 
 export interface Located {
   /** Host descriptor or AT_FDCWD. */
@@ -38,7 +27,7 @@ export interface Located {
   readonly path: HostAddr;
   /** What the guest wrote, byte for byte (latin1). */
   readonly text: string;
-  /** Set if it names an own /proc entry and the last component is not to be followed further. */
+  /** Set if it names a guest's /proc entry and the last component is not to be followed further. */
   readonly node: ProcNode | undefined;
 }
 
@@ -157,8 +146,9 @@ function startsInProc(task: Task, dirfd: number): boolean {
 function startOf(task: Task, dirfd: number): string | undefined {
   if (dirfd !== AT_FDCWD) {
     const special = procFile(task, dirfd);
-    if (special !== undefined) return special.path;
-    const link = hostPathOfFd(task, task.hostFd(dirfd));
+    if (special !== undefined && special.kind !== 'directory' && special.kind !== 'listing') return special.path;
+    const hostFd = task.hostFd(dirfd);
+    const link = special !== undefined ? procPathOfFd(task, hostFd) : hostPathOfFd(task, hostFd);
     return link?.startsWith('/') && !link.endsWith(' (deleted)') ? link : undefined;
   }
   const { at, address } = task.scratch(PATH_MAX);
@@ -168,12 +158,49 @@ function startOf(task: Task, dirfd: number): string | undefined {
   return cwd.startsWith('/') ? cwd : undefined;
 }
 
+/**
+ * Canonical path of what a descriptor on procfs is open on. The kernel's answer may be of a place that is no longer there (the
+ * guest's root or mounts have changed): then it is taken from the engine's own descriptor on that procfs, if it is the same.
+ */
+export function procPathOfFd(task: Task, hostFd: number): string | undefined {
+  const link = hostPathOfFd(task, hostFd);
+  if (link === undefined) return undefined;
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  const identity = (dirfd: number, path: HostAddr, flags: number): readonly [bigint, bigint] | undefined => {
+    const { at, address } = task.scratch(144);
+    if (task.call('newfstatat', dirfd, path, address, flags) < 0) return undefined;
+    return [scratch.view.getBigUint64(at, true), scratch.view.getBigUint64(at + 8, true)];
+  };
+  const empty = task.cstring(new Uint8Array(0));
+  const of = identity(hostFd, empty, AT_EMPTY_PATH);
+  const there = identity(AT_FDCWD, hostString(task, link), AT_SYMLINK_NOFOLLOW);
+  const engine = identity(task.process.procFd, empty, AT_EMPTY_PATH);
+  scratch.release(mark);
+  if (of === undefined) return undefined;
+  if (there !== undefined && there[0] === of[0] && there[1] === of[1]) return link;
+  // Below the root of procfs its paths begin with a number or a name of its own; above it stands where it was mounted.
+  const below = /^(?:\/[^/]+)*?((?:\/(?:\d+|self|thread-self)(?:\/.*)?)|)$/.exec(link)?.[1];
+  return engine !== undefined && engine[0] === of[0] && below !== undefined ? `/${ENGINE_PROC}${below}` : undefined;
+}
+
 /** Text of a symbolic link of the host; undefined if it is none or cannot be read. */
-function readLink(task: Task, text: string, dirfd = AT_FDCWD): string | undefined {
+function readLink(task: Task, text: string, at = AT_FDCWD): string | undefined {
   const { scratch } = task.host;
   const mark = scratch.mark();
   try {
-    const path = hostString(task, text);
+    const place = hostPlace(task, text);
+    const dirfd = at === AT_FDCWD ? place.dirfd : at;
+    return linkAt(task, dirfd, place.path);
+  } finally {
+    scratch.release(mark);
+  }
+}
+
+function linkAt(task: Task, dirfd: number, path: HostAddr): string | undefined {
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  try {
     const { at, address } = task.scratch(PATH_MAX);
     const length = task.call('readlinkat', dirfd, path, address, PATH_MAX);
     return length < 0 ? undefined : latin1(scratch.bytes.subarray(at, at + length));
@@ -183,7 +210,7 @@ function readLink(task: Task, text: string, dirfd = AT_FDCWD): string | undefine
 }
 
 /**
- * Follow a path component by component to see whether it ends in, or leads through, the process's own /proc entry.
+ * Follow a path component by component to see whether it ends in, or leads through, a guest's /proc entry.
  * Undefined when it does not: the host kernel then resolves it as the guest wrote it.
  */
 function walk(task: Task, dirfd: number, text: string, follow: boolean): Located | undefined {
@@ -193,16 +220,19 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
   const rest = text.split('/').filter((c) => c !== '' && c !== '.');
   const mustBeDirectory = /\/\.?$/.test(text);
   let links = 0;
-  let touched = ownEntry(task, joined(current)) !== undefined;
+  const views: Views = new Map();
+  let touched = nodeAt(task, joined(current), views) !== undefined;
   while (rest.length > 0) {
     const component = rest.shift() as string;
     if (component === '..') {
+      // Above that procfs is what the host alone knows.
+      if (current[0] === ENGINE_PROC && current.length === 1) return undefined;
       current.pop();
       continue;
     }
     const candidate = `${current.length === 0 ? '' : joined(current)}/${component}`;
     const last = rest.length === 0 && !mustBeDirectory;
-    const node = ownEntry(task, candidate);
+    const node = nodeAt(task, candidate, views);
     if (node !== undefined) {
       touched = true;
       if (node === null) return nowhere(task, text, last ? '' : '/-');
@@ -211,6 +241,7 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
         if (last) return ended(task, text, node, follow);
         // Through the link: from a descriptor, or on from the directory it names.
         if (++links > MAX_LINKS) return undefined;
+        if (!node.view.own) return through(task, text, node, rest, mustBeDirectory);
         if (magic === 'root') {
           current = [];
           continue;
@@ -228,9 +259,7 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
       }
     }
     if (!last || follow) {
-      const target = candidate === '/proc/self' ? String(task.process.pid)
-        : candidate === '/proc/thread-self' ? `${task.process.pid}/task/${task.tid}`
-        : readLink(task, candidate);
+      const target = readLink(task, candidate);
       if (target !== undefined) {
         if (++links > MAX_LINKS) return undefined;
         if (target.startsWith('/')) current = [];
@@ -240,81 +269,33 @@ function walk(task: Task, dirfd: number, text: string, follow: boolean): Located
     }
     current.push(component);
   }
-  const node = touched ? ownEntry(task, joined(current)) : undefined;
+  const node = touched ? nodeAt(task, joined(current), views) : undefined;
   if (node === null) return nowhere(task, text);
   if (node === undefined) {
     // In and out again (/proc/self/../x) or through a link in it: the path found is the plain one.
-    return touched ? { dirfd: AT_FDCWD, path: hostString(task, joined(current)), text, node: undefined } : undefined;
+    return touched || current[0] === ENGINE_PROC ? { ...hostPlace(task, joined(current)), text, node: undefined } : undefined;
   }
   return ended(task, text, node, follow, mustBeDirectory ? '/' : '');
 }
 
+/** On from a link in another guest's entry, which the host's kernel follows. */
+function through(task: Task, text: string, node: ProcNode, rest: readonly string[], mustBeDirectory: boolean): Located {
+  const tail = `/${rest.join('/')}${mustBeDirectory && rest.length > 0 ? '/' : ''}`;
+  return { ...hostPlaceOf(task, node, true, tail), text, node: undefined };
+}
+
 /** What the guest must not see is not there, for the host kernel to say after the checks that come first. */
 function nowhere(task: Task, text: string, below = ''): Located {
-  return { dirfd: AT_FDCWD, path: hostString(task, `/proc/self/fd/-${below}`), text, node: undefined };
+  return { ...hostPlace(task, `/${ENGINE_PROC}/self/fd/-${below}`), text, node: undefined };
 }
 
 function joined(components: readonly string[]): string {
   return `/${components.join('/')}`;
 }
 
-/** The end of a walk in an own entry: which host path stands for it. */
+/** The end of a walk in a guest's entry: which host path stands for it. */
 function ended(task: Task, text: string, node: ProcNode, follow: boolean, tail = ''): Located {
-  return { dirfd: AT_FDCWD, path: hostString(task, hostPathOf(task, node, follow) + tail), text, node };
-}
-
-/** The host path that behaves (for stat, access, xattr, …) as the guest's node. */
-export function hostPathOf(task: Task, node: ProcNode, follow: boolean): string {
-  // Not /proc/self: that is a symbolic link, the entry is a directory.
-  const entry = `/proc/${task.process.pid}`;
-  const base = node.tid === undefined ? entry : `${entry}/task/${node.tid}`;
-  if (node.entry === 'exe' && follow) {
-    const { image } = task.process;
-    return image.hostFd >= 0 ? `/proc/self/fd/${image.hostFd}` : Buffer.from(image.path, 'utf8').toString('latin1');
-  }
-  if (node.fd !== undefined) {
-    const directory = node.entry.slice(0, node.entry.indexOf('/'));
-    const below = node.entry.slice(directory.length + 1 + String(node.fd).length);
-    return `${base}/${directory}/${task.hostFd(node.fd)}${below}`;
-  }
-  return node.entry === '' ? base : `${base}/${node.entry}`;
-}
-
-const inProc = /^\/proc\/(\d+)(?:\/task\/(\d+))?(?:\/(.*))?$/;
-
-/**
- * The own /proc entry a canonical path names: undefined if it names none (another process, no /proc at all), null if
- * it names one of the engine's own threads or a descriptor the guest does not have.
- */
-export function ownEntry(task: Task, canonical: string): ProcNode | null | undefined {
-  const match = inProc.exec(canonical);
-  if (match === null) return undefined;
-  const { process } = task;
-  const { pid } = process;
-  const id = Number(match[1]);
-  let tid = match[2] === undefined ? undefined : Number(match[2]);
-  const entry = match[3] ?? '';
-  if (id !== pid) {
-    // /proc/TID works for threads too, though it is not listed.
-    if (process.hasThread(id)) tid ??= id;
-    else return isEngineThread(task, id) ? null : undefined;
-  }
-  if (tid !== undefined && !process.hasThread(tid)) return null;
-  const numbered = /^(?:fd|fdinfo)\/(0|[1-9]\d*)(?=\/|$)/.exec(entry);
-  const fd = numbered === null ? undefined : Number(numbered[1]);
-  if (fd !== undefined && !task.fds.has(fd)) return null;
-  if (entry === 'map_files' || entry.startsWith('map_files/')) return null;
-  return { path: canonical, tid, entry, fd };
-}
-
-/** Is this a thread of the process's that the guest has not: one of Node's, or one that waits to be used again? */
-export function isEngineThread(task: Task, id: number): boolean {
-  if (id <= 0 || task.process.hasThread(id)) return false;
-  const { scratch } = task.host;
-  const mark = scratch.mark();
-  const found = task.call('faccessat', task.process.procFd, hostString(task, `self/task/${id}`), 0) === 0;
-  scratch.release(mark);
-  return found;
+  return { ...hostPlaceOf(task, node, follow, tail), text, node };
 }
 
 /** Is what a descriptor is open on part of procfs? */
@@ -322,7 +303,6 @@ export function isOnProc(task: Task, hostFd: number): boolean {
   const { at, address } = task.scratch(120);
   return task.call('fstatfs', hostFd, address) === 0 && task.host.scratch.view.getUint32(at, true) === PROC_SUPER_MAGIC;
 }
-const PROC_SUPER_MAGIC = 0x9fa0;
 
 /** The host's path of a descriptor, as /proc/self/fd/N has it. */
 export function hostPathOfFd(task: Task, hostFd: number): string | undefined {

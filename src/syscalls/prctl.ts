@@ -110,7 +110,7 @@ function own(task: Task, option: number, arg2: number, arg3: number, arg4: numbe
       if (arg2 !== 0 || arg3 !== 0 || arg4 !== 0 || arg5 !== 0) return -errno.EINVAL;
       return task.process.seccomp.noNewPrivs ? 1 : 0;
     case pr.PR_GET_SECCOMP:
-      return task.process.seccomp.mode();
+      return task.process.seccomp.mode;
     case pr.PR_SET_SECCOMP:
       return setMode(task, arg2, arg3);
     case pr.PR_GET_TSC:

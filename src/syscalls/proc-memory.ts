@@ -6,18 +6,13 @@
 
 import type { Task } from '../kernel/task.ts';
 import { type Mapping, permissions } from '../memory/mapping.ts';
-import { openInProc } from './special-files.ts';
+import { type GuestView, openEntry } from './guest-view.ts';
 
 const PAGE = 4096;
 const O_CLOEXEC = 0o2000000;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const PROT_EXEC = 4;
-
-/** The guest's mappings in ascending order, neighbours of one kind joined as the kernel joins them. */
-function mappings(task: Task): readonly Mapping[] {
-  return task.process.space.entries();
-}
 
 /** What maps shows in its last column: path, `[heap]`, `[stack]`, … or nothing. */
 function nameOf(m: Mapping): string {
@@ -40,8 +35,10 @@ export function mapsLine(m: Mapping): string {
   return nameOf(m) === '' ? head : `${head.padEnd(73)}${nameOf(m).replaceAll('\n', '\\012')}`;
 }
 
-export function mapsText(task: Task): string {
-  return mappings(task).map((m) => `${mapsLine(m)}\n`).join('');
+export function mapsText(view: GuestView): string {
+  return view
+    .mappings()
+    .map((m) => `${mapsLine(m)}\n`).join('');
 }
 
 /** Pages of a range by what the host's pagemap says of them. */
@@ -61,10 +58,12 @@ const EXCLUSIVE = 0x0100_0000;
 /** A reader of the host's pagemap for guest ranges; `close` it. */
 export class ResidencyReader {
   readonly #task: Task;
+  readonly #base: number;
   readonly #fd: number;
-  constructor(task: Task) {
+  constructor(task: Task, view: GuestView) {
     this.#task = task;
-    this.#fd = openInProc(task, 'self/pagemap', O_CLOEXEC);
+    this.#base = view.memoryBase;
+    this.#fd = openEntry(task, view, 'pagemap', O_CLOEXEC);
   }
 
   of(m: Mapping): Residency {
@@ -75,7 +74,7 @@ export class ResidencyReader {
     const chunk = 8192;
     const { at, address } = task.scratch(chunk * 8);
     const words = new Uint32Array(scratch.bytes.buffer, scratch.bytes.byteOffset + at, chunk * 2);
-    let page = (task.host.memoryBase + m.start) / PAGE;
+    let page = (this.#base + m.start) / PAGE;
     let left = (m.end - m.start) / PAGE;
     while (left > 0 && this.#fd >= 0) {
       const got = task.call('pread64', this.#fd, address, Math.min(left, chunk) * 8, page * 8) / 8;
@@ -134,10 +133,10 @@ function field(name: string, pages: number): string {
   return `${`${name}:`.padEnd(16)}${kb(pages)}`;
 }
 
-export function smapsText(task: Task): string {
-  const reader = new ResidencyReader(task);
+export function smapsText(task: Task, view: GuestView): string {
+  const reader = new ResidencyReader(task, view);
   let text = '';
-  for (const m of mappings(task)) {
+  for (const m of view.mappings()) {
     const r = reader.of(m);
     text += `${mapsLine(m)}\n${field('Size', (m.end - m.start) / PAGE)}${field('KernelPageSize', 1)}`;
     text += `${field('MMUPageSize', 1)}${field('Rss', r.resident)}${field('Pss', r.resident)}`;
@@ -157,14 +156,14 @@ export interface MemoryTotals extends Residency {
   library: number;
 }
 
-export function memoryTotals(task: Task): MemoryTotals {
+export function memoryTotals(task: Task, view: GuestView): MemoryTotals {
   const totals: MemoryTotals = {
     size: 0, resident: 0, anonymous: 0, exclusive: 0, dirty: 0, swapped: 0, shared: 0, text: 0, data: 0, stack: 0,
     library: 0,
   };
-  const { image } = task.process;
-  const reader = new ResidencyReader(task);
-  for (const m of mappings(task)) {
+  const { image } = view;
+  const reader = new ResidencyReader(task, view);
+  for (const m of view.mappings()) {
     const pages = (m.end - m.start) / PAGE;
     // Address space merely reserved is never resident; skipping it keeps large reservations cheap.
     const r = m.prot === 0 ? undefined : reader.of(m);
@@ -187,10 +186,10 @@ export function memoryTotals(task: Task): MemoryTotals {
   return totals;
 }
 
-export function rollupText(task: Task): string {
-  const all = mappings(task);
+export function rollupText(task: Task, view: GuestView): string {
+  const all = view.mappings();
   const total: Residency = { resident: 0, anonymous: 0, exclusive: 0, dirty: 0, swapped: 0 };
-  const reader = new ResidencyReader(task);
+  const reader = new ResidencyReader(task, view);
   for (const m of all) {
     const r = reader.of(m);
     for (const key of Object.keys(total) as (keyof Residency)[]) total[key] += r[key];
@@ -202,10 +201,10 @@ export function rollupText(task: Task): string {
   return `${head}\n${field('Rss', total.resident)}${field('Pss', total.resident)}${field('Pss_Dirty', total.dirty)}${field('Pss_Anon', total.anonymous)}${field('Pss_File', files)}${field('Pss_Shmem', 0)}${smapsBody(total)}`;
 }
 
-export function numaMapsText(task: Task): string {
-  const reader = new ResidencyReader(task);
+export function numaMapsText(task: Task, view: GuestView): string {
+  const reader = new ResidencyReader(task, view);
   let text = '';
-  for (const m of mappings(task)) {
+  for (const m of view.mappings()) {
     const r = reader.of(m);
     let line = `${hex(m.start, 8)} default`;
     const name = nameOf(m);
@@ -221,7 +220,7 @@ export function numaMapsText(task: Task): string {
   return text;
 }
 
-export function statmText(task: Task): string {
-  const t = memoryTotals(task);
+export function statmText(task: Task, view: GuestView): string {
+  const t = memoryTotals(task, view);
   return `${t.size} ${t.resident} ${t.shared} ${t.text} 0 ${t.data + t.stack} 0\n`;
 }

@@ -1,14 +1,18 @@
 /**
- * The guest's view of its own entry in /proc: which file shows what, and the open descriptors behind it. What is
- * not the guest's own to show (mounts, cgroup, oom_score, …) is the host's file as it is.
+ * A guest's entry in /proc as it or another guest sees it: which file shows what, and the open descriptors behind it. What is
+ * not the guest's own to show (mounts, cgroup, oom_score, …) is the host's file as it is; so are command line, environment
+ * and name of another guest, which the host's kernel knows (host/command-line.ts).
  */
 
 import { errno } from '../abi/errno.ts';
 import type { SpecialFile } from '../kernel/fd-table.ts';
 import type { Task } from '../kernel/task.ts';
-import { latin1, ownEntry, type ProcNode } from './paths.ts';
+import { seccompMode } from '../kernel/seccomp.ts';
+import { type GuestView, openEntry, slotOf, threadIds } from './guest-view.ts';
+import { latin1 } from './paths.ts';
+import { nodeAt, type ProcNode } from './proc-entry.ts';
 import { mapsText, memoryTotals, numaMapsText, rollupText, smapsText, statmText } from './proc-memory.ts';
-import { type ListingEntry, openInProc, type ProcFile, procFile } from './special-files.ts';
+import { type ListingEntry, type ProcFile, procFile } from './special-files.ts';
 
 const DT_DIR = 4;
 const DT_LNK = 10;
@@ -17,12 +21,12 @@ const EIO = errno.EIO;
 const O_CLOEXEC = 0o2000000;
 const O_WRONLY_CLOEXEC = 0o2000001;
 
-/** Bytes of a file in the host's /proc, at most 1 MiB; empty if it cannot be read. */
-function hostFile(task: Task, path: string): string {
+/** Bytes of a file in the host's entry of a guest, at most 1 MiB; empty if it cannot be read. */
+function hostFile(task: Task, view: GuestView, path: string): string {
   const { scratch } = task.host;
   const mark = scratch.mark();
   let text = '';
-  const fd = openInProc(task, path, O_CLOEXEC);
+  const fd = openEntry(task, view, path, O_CLOEXEC);
   if (fd >= 0) {
     const { at, address } = task.scratch(16384);
     for (let got = 1; got > 0 && text.length < 1 << 20; ) {
@@ -39,14 +43,20 @@ function bytes(text: string): Uint8Array {
   return Buffer.from(text, 'latin1');
 }
 
-/** Name of the thread a node is about. */
-function commOf(task: Task, node: ProcNode): Uint8Array {
-  const tid = node.tid ?? task.process.pid;
-  return task.process.ownTask(tid)?.comm ?? Buffer.from(hostFile(task, `self/task/${tid}/comm`).replace(/\n$/, ''), 'latin1');
+/** The thread a node is about if it is the calling one. */
+function callingThread(task: Task, { view, tid }: ProcNode): Task | undefined {
+  return view.own ? task.process.ownTask(tid ?? task.process.pid) : undefined;
 }
 
-function hostBase(node: ProcNode): string {
-  return node.tid === undefined ? 'self' : `self/task/${node.tid}`;
+/** Name of the thread a node is about. */
+function commOf(task: Task, node: ProcNode): Uint8Array {
+  const text = (): string => hostFile(task, node.view, `${threadDirectory(node)}comm`).replace(/\n$/, '');
+  return callingThread(task, node)?.comm ?? Buffer.from(text(), 'latin1');
+}
+
+/** Where the host has the files of the thread that a node is about; of the process's first one for the process. */
+function threadDirectory({ view, tid }: ProcNode): string {
+  return `task/${tid ?? view.id}/`;
 }
 
 /** What lies between two addresses of the guest's stack now (the kernel reads it live, so setproctitle shows). */
@@ -56,17 +66,17 @@ function strings(task: Task, start: number, end: number, original: readonly Uint
 }
 
 function statText(task: Task, node: ProcNode): string {
-  const { process } = task;
-  const { image } = process;
-  const raw = hostFile(task, `${hostBase(node)}/stat`);
+  const { view } = node;
+  const { image } = view;
+  const raw = hostFile(task, view, `${node.tid === undefined ? '' : threadDirectory(node)}stat`);
   const end = raw.lastIndexOf(')');
   // Fields as in proc_pid_stat(5), counted from 1; `rest[0]` is field 3.
   const rest = raw.slice(end + 2).trimEnd().split(' ');
   const set = (field: number, value: number | bigint) => {
     if (field - 3 < rest.length) rest[field - 3] = String(value);
   };
-  const totals = memoryTotals(task);
-  set(20, process.threadCount);
+  const totals = memoryTotals(task, view);
+  set(20, threadIds(view).length);
   set(23, totals.size * 4096);
   set(24, totals.resident);
   set(26, image.startCode);
@@ -92,44 +102,46 @@ function statText(task: Task, node: ProcNode): string {
 }
 
 function signalSets(task: Task, node: ProcNode): { pending: bigint; blocked: bigint; ignored: bigint; caught: bigint } {
-  const { signals } = task.process;
+  const { view } = node;
   let ignored = 0n;
   let caught = 0n;
-  if (signals === undefined) return { pending: 0n, blocked: 0n, ignored, caught };
   for (let signal = 1; signal <= 64; signal++) {
-    const { handler } = signals.action(signal);
+    const handler = view.handler(signal);
     if (handler === 1) ignored |= 1n << BigInt(signal - 1);
     else if (handler !== 0) caught |= 1n << BigInt(signal - 1);
   }
-  const tid = node.tid ?? task.process.pid;
-  const own = task.process.ownTask(tid);
-  if (own !== undefined) return { pending: signals.pending(own), blocked: signals.of(own).mask, ignored, caught };
+  const { signals } = task.process;
+  const calling = callingThread(task, node);
+  if (calling !== undefined && signals !== undefined) {
+    return { pending: signals.pending(calling), blocked: signals.of(calling).mask, ignored, caught };
+  }
   // Another thread's mask is its host thread's.
-  const status = hostFile(task, `self/task/${tid}/status`);
+  const status = hostFile(task, view, `${threadDirectory(node)}status`);
   const mask = (field: string): bigint => BigInt(`0x${new RegExp(`^${field}:\\s*([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`);
   return { pending: mask('SigPnd') | mask('ShdPnd'), blocked: mask('SigBlk'), ignored, caught };
 }
 
 function statusText(task: Task, node: ProcNode): string {
-  const { process } = task;
-  const totals = memoryTotals(task);
+  const { view } = node;
+  const { block, fds } = view;
+  const totals = memoryTotals(task, view);
   const sets = signalSets(task, node);
   const kb = (pages: number) => `${String(pages * 4).padStart(8)} kB`;
   const mask = (m: bigint) => m.toString(16).padStart(16, '0');
-  const slot = process.block.slotOf(node.tid ?? process.pid);
+  const slot = slotOf(view, node.tid);
   const shown: Record<string, string> = {
     Name: latin1(commOf(task, node)).replaceAll('\\', '\\\\').replaceAll('\n', '\\n'),
-    FDSize: String(task.fds.capacity),
+    FDSize: String(fds.capacity),
     VmPeak: kb(totals.size), VmSize: kb(totals.size), VmLck: kb(0), VmPin: kb(0), VmHWM: kb(totals.resident),
     VmRSS: kb(totals.resident), RssAnon: kb(totals.anonymous), RssFile: kb(totals.resident - totals.anonymous),
     RssShmem: kb(0), VmData: kb(totals.data), VmStk: kb(totals.stack), VmExe: kb(totals.text),
     VmLib: kb(totals.library), VmSwap: kb(totals.swapped),
-    Threads: String(process.threadCount),
+    Threads: String(threadIds(view).length),
     ShdPnd: mask(sets.pending), SigPnd: mask(0n), SigBlk: mask(sets.blocked), SigIgn: mask(sets.ignored),
     SigCgt: mask(sets.caught),
-    Seccomp: String(process.seccomp.mode(slot)), Seccomp_filters: String(process.seccomp.count(slot)),
+    Seccomp: String(seccompMode(block.seccomp(slot))), Seccomp_filters: String(block.filters(slot)),
   };
-  return hostFile(task, `${hostBase(node)}/status`)
+  return hostFile(task, view, `${node.tid === undefined ? '' : threadDirectory(node)}status`)
     .split('\n')
     .map((line) => {
       const name = line.slice(0, line.indexOf(':'));
@@ -145,13 +157,13 @@ const limitNames = [
   'Max pending signals', 'Max msgqueue size', 'Max nice priority', 'Max realtime priority', 'Max realtime timeout',
 ];
 
-function limitsText(task: Task): string {
+function limitsText(task: Task, { view }: ProcNode): string {
   const show = (limit: bigint) => (limit === 0xffff_ffff_ffff_ffffn ? 'unlimited' : String(limit)).padEnd(20);
-  return hostFile(task, 'self/limits')
+  return hostFile(task, view, 'limits')
     .split('\n')
     .map((line) => {
       const resource = limitNames.indexOf(line.slice(0, 26).trimEnd());
-      const limit = task.process.rlimits.get(resource);
+      const limit = resource < 0 ? undefined : view.block.limit(resource);
       if (limit === undefined) return line;
       return `${line.slice(0, 26)}${show(limit[0])} ${show(limit[1])} ${line.slice(68)}`;
     })
@@ -159,30 +171,36 @@ function limitsText(task: Task): string {
 }
 
 /** The host's fdinfo with the guest's close-on-exec flag and, for epoll, the guest's descriptor numbers. */
-function fdinfoText(task: Task, node: ProcNode): string {
-  const fd = node.fd as number;
-  return hostFile(task, `self/fdinfo/${task.hostFd(fd)}`)
+function fdinfoText(task: Task, { view, fd: asked }: ProcNode): string {
+  const fd = asked as number;
+  const { fds } = view;
+  return hostFile(task, view, `fdinfo/${fds.host(fd)}`)
     .split('\n')
     .map((line) => {
       if (line.startsWith('flags:\t')) {
         const flags = Number.parseInt(line.slice(7), 8) & ~0o2000000;
-        return `flags:\t0${(flags | (task.fds.isCloexec(fd) ? 0o2000000 : 0)).toString(8)}`;
+        return `flags:\t0${(flags | (fds.isCloexec(fd) ? 0o2000000 : 0)).toString(8)}`;
       }
-      return line.replace(/^tfd: *(\d+)/, (_, host: string) => `tfd: ${String(task.fds.guestOf(Number(host))).padStart(8)}`);
+      return line.replace(/^tfd: *(\d+)/, (_, host: string) => `tfd: ${String(fds.guestOf(Number(host))).padStart(8)}`);
     })
     .join('\n');
 }
 
 /** What the files with a text of their own show. */
 const texts: Record<string, (task: Task, node: ProcNode) => Uint8Array> = {
-  maps: (task) => bytes(mapsText(task)),
-  smaps: (task) => bytes(smapsText(task)),
-  smaps_rollup: (task) => bytes(rollupText(task)),
-  numa_maps: (task) => bytes(numaMapsText(task)),
-  statm: (task) => bytes(statmText(task)),
+  maps: (_, { view }) => bytes(mapsText(view)),
+  smaps: (task, { view }) => bytes(smapsText(task, view)),
+  smaps_rollup: (task, { view }) => bytes(rollupText(task, view)),
+  numa_maps: (task, { view }) => bytes(numaMapsText(task, view)),
+  statm: (task, { view }) => bytes(statmText(task, view)),
   stat: (task, node) => bytes(statText(task, node)),
   status: (task, node) => bytes(statusText(task, node)),
-  limits: (task) => bytes(limitsText(task)),
+  limits: (task, node) => bytes(limitsText(task, node)),
+  auxv: (_, { view }) => Buffer.from(view.image.auxv, 'base64'),
+  comm: (task, node) => Buffer.concat([commOf(task, node), Buffer.from('\n')]),
+};
+/** Those that for another guest the host's kernel has right. */
+const ownTexts: Record<string, (task: Task) => Uint8Array> = {
   cmdline: (task) => {
     const { image } = task.process;
     return strings(task, image.argStart, image.argEnd, image.argv);
@@ -191,9 +209,9 @@ const texts: Record<string, (task: Task, node: ProcNode) => Uint8Array> = {
     const { image } = task.process;
     return strings(task, image.envStart, image.envEnd, image.envp);
   },
-  auxv: (task) => task.process.image.auxv,
-  comm: (task, node) => Buffer.concat([commOf(task, node), Buffer.from('\n')]),
 };
+/** What a thread of the engine's does for a guest's, in the host kernel and on its own stack, is nothing of the guest's. */
+const running: ReadonlySet<string> = new Set(['syscall']);
 
 /** Inode numbers for listed entries: the host's own are not known here, but must not be 0. */
 function inodeOf(name: string): number {
@@ -215,61 +233,82 @@ function listing(names: readonly string[], type: number, placed = false): Listin
  * Bytes of guest memory that are mapped without a gap from `at` on. The host's /proc/self/mem reads and writes pages
  * whatever their protection, so what the guest has not mapped must be kept out here.
  */
-function mappedFrom(task: Task, at: number): number {
-  const { space } = task.process;
+function mappedFrom(view: GuestView, at: number): number {
   let end = at;
-  for (let m = space.find(at); m !== undefined; m = space.find(end)) end = m.end;
+  for (const m of view.mappings()) {
+    if (m.end <= end) continue;
+    if (m.start > end) break;
+    end = m.end;
+  }
   return end - at;
+}
+
+/** The node as it is now: another guest may have become another program, or have ended. */
+function renewed(task: Task, node: ProcNode): ProcNode | undefined {
+  return node.view.own ? node : (nodeAt(task, node.path) ?? undefined);
 }
 
 /**
  * How the node is to be opened: undefined means the host's file as it is, else what the descriptor becomes.
  */
 export function openedAs(task: Task, node: ProcNode): ProcFile | undefined {
-  const { entry, path } = node;
-  const { host } = task;
-  if (Object.hasOwn(texts, entry)) {
-    const generate = (reader: Task) => (texts[entry] as (t: Task, n: ProcNode) => Uint8Array)(reader, node);
+  const { entry, path, view } = node;
+  const text = textOf(node);
+  if (text !== undefined) {
+    const generate = (reader: Task): Uint8Array | undefined => {
+      const now = renewed(reader, node);
+      return now === undefined ? undefined : text(reader, now);
+    };
     if (entry !== 'comm') return { kind: 'text', path, generate };
     const write = (writer: Task, data: Uint8Array) => setComm(writer, node, data);
     return { kind: 'text', path, generate, write };
   }
-  if (node.fd !== undefined && /^fdinfo\/\d+$/.test(entry)) {
-    return { kind: 'text', path, generate: (reader) => bytes(fdinfoText(reader, node)) };
-  }
   if (entry === 'mem') {
-    return { kind: 'window', path, shift: host.memoryBase, limit: host.memorySize, available: mappedFrom, beyond: -EIO };
+    const available = (reader: Task, at: number): number => {
+      const now = renewed(reader, node);
+      return now === undefined ? 0 : mappedFrom(now.view, at);
+    };
+    return { kind: 'window', path, shift: view.memoryBase, limit: view.memorySize, available, beyond: -EIO };
   }
   if (entry === 'pagemap') {
-    const limit = host.memorySize / 512;
+    const limit = view.memorySize / 512;
     const available = (_: Task, at: number) => Math.max(0, limit - at);
-    return { kind: 'window', path, shift: host.memoryBase / 512, limit, available, beyond: 0 };
+    return { kind: 'window', path, shift: view.memoryBase / 512, limit, available, beyond: 0 };
   }
-  if (entry === 'fd' || entry === 'fdinfo') {
-    const type = entry === 'fd' ? DT_LNK : DT_REG;
-    return {
-      kind: 'listing', path, position: 0,
-      entries: (reader) => listing([...reader.fds.numbers()].map(String), type, true),
-    };
-  }
-  if (entry === 'task' && node.tid === undefined) {
-    return {
-      kind: 'listing', path, position: 0,
-      entries: (reader) => listing(reader.process.threadIds().map(String), DT_DIR),
-    };
-  }
-  return undefined;
+  const names = namesIn(node);
+  if (names === undefined) return undefined;
+  const type = entry === 'fd' ? DT_LNK : entry === 'fdinfo' ? DT_REG : DT_DIR;
+  return {
+    kind: 'listing', path, position: 0,
+    entries: (reader) => {
+      const now = renewed(reader, node);
+      return listing(now === undefined ? [] : (namesIn(now) ?? []), type, type !== DT_DIR);
+    },
+  };
+}
+
+function textOf({ entry, fd, view }: ProcNode): ((task: Task, node: ProcNode) => Uint8Array) | undefined {
+  if (Object.hasOwn(texts, entry)) return texts[entry];
+  if (view.own && Object.hasOwn(ownTexts, entry)) return ownTexts[entry];
+  if (running.has(entry)) return () => bytes('running\n');
+  return fd !== undefined && /^fdinfo\/\d+$/.test(entry) ? (task, node) => bytes(fdinfoText(task, node)) : undefined;
+}
+
+/** What a directory lists that is the guest's own; undefined: it is no such directory. */
+function namesIn({ entry, tid, view }: ProcNode): string[] | undefined {
+  if (entry === 'fd' || entry === 'fdinfo') return [...view.fds.numbers()].map(String);
+  return entry === 'task' && tid === undefined ? threadIds(view).map(String) : undefined;
 }
 
 /** proc_comm write: up to 15 bytes, a trailing newline is not part of the name. */
 function setComm(task: Task, node: ProcNode, data: Uint8Array): number {
   const end = data.indexOf(10);
   const name = data.slice(0, end < 0 ? 15 : Math.min(end, 15));
-  const tid = node.tid ?? task.process.pid;
-  const own = task.process.ownTask(tid);
+  const own = callingThread(task, node);
   if (own !== undefined) own.comm = name;
   else {
-    const file = openInProc(task, `self/task/${tid}/comm`, O_WRONLY_CLOEXEC);
+    // Of another process the host's kernel refuses it.
+    const file = openEntry(task, node.view, `${threadDirectory(node)}comm`, O_WRONLY_CLOEXEC);
     if (file < 0) return file;
     task.host.writeAll(file, name);
     task.call('close', file);
@@ -277,10 +316,10 @@ function setComm(task: Task, node: ProcNode, data: Uint8Array): number {
   return data.length;
 }
 
-/** The target of a link in the own entry as readlink shows it: undefined if the host's answer is right. */
+/** The target of a link in a guest's entry as readlink shows it: undefined if the host's answer is right. */
 export function linkTarget(task: Task, node: ProcNode): string | undefined {
-  if (node.entry === 'exe') return task.process.image.path;
-  if (node.fd !== undefined && node.entry === `fd/${node.fd}`) return procFile(task, node.fd)?.path;
+  if (node.entry === 'exe') return node.view.image.path;
+  if (node.view.own && node.fd !== undefined && node.entry === `fd/${node.fd}`) return procFile(task, node.fd)?.path;
   return undefined;
 }
 
@@ -288,6 +327,6 @@ export function linkTarget(task: Task, node: ProcNode): string | undefined {
 export function reviveSpecial(task: Task, told: SpecialFile): SpecialFile | undefined {
   const { path } = told as ProcFile;
   if (path === undefined || told.kind === 'directory') return told;
-  const node = ownEntry(task, path);
+  const node = nodeAt(task, path);
   return node === undefined || node === null ? undefined : openedAs(task, node);
 }

@@ -7,10 +7,12 @@ import { cloneFlags } from '../abi/constants/process.ts';
 import { Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { cloneSyscalls } from './clone.ts';
+import { viewOfProcess } from './proc-entry.ts';
 import { leaveLocks } from './robust-list.ts';
 import { seccompSyscalls } from './seccomp.ts';
+import { openInProc } from './special-files.ts';
 import {
-  bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal,
+  BAD_HOST_FD, bytesIn, choice, fd, flags, flags64, forward, full, hex, int, none, partial, path, pid, pointer, signal,
   struct, structOut, syscall, uint, ulong,
 } from './declare.ts';
 import { execSyscalls } from './exec.ts';
@@ -61,15 +63,19 @@ export const processSyscalls = [
   }),
   syscall({
     name: 'pidfd_getfd', nr: { x86_64: 438, aarch64: 438 }, class: ['desc'], args: { pidfd: fd, fd, flags: uint }, ret: fd,
-    support: partial('of the calling process only: another process\'s descriptor numbers need not be the host\'s'),
+    support: full,
     run: (task, args) => {
       if (args.flags !== 0) return -errno.EINVAL;
       const host = task.hostFd(args.pidfd);
       // Signal 0 tells a pidfd from other descriptors and a live process from a dead one.
       const alive = task.call('pidfd_send_signal', host, 0, 0, 0);
       if (alive < 0 && alive !== -errno.EPERM) return alive === -errno.EINVAL ? -errno.EBADF : alive;
-      if (!isOwnPidfd(task, host)) return -errno.EPERM;
-      return task.fds.open(() => task.call('fcntl', task.hostFd(args.fd), F_DUPFD_CLOEXEC, 3), true);
+      const pid = processOf(task, host);
+      if (pid === task.process.pid) return task.fds.open(() => task.call('fcntl', task.hostFd(args.fd), F_DUPFD_CLOEXEC, 3), true);
+      const view = viewOfProcess(task, pid);
+      if (view === null) return -errno.EPERM;
+      const wanted = view === undefined ? args.fd : args.fd < 0 ? BAD_HOST_FD : view.fds.host(args.fd);
+      return task.fds.open(() => task.call('pidfd_getfd', host, wanted, 0), true);
     },
   }),
   syscall({
@@ -108,15 +114,15 @@ export const processSyscalls = [
   }),
   syscall({
     name: 'kcmp', nr: { x86_64: 312, aarch64: 272 }, class: ['process'], args: { pid1: pid, pid2: pid, type: choice('kcmp'), idx1: ulong, idx2: ulong }, ret: int,
-    support: partial('files are compared within the calling process only'),
+    support: partial('no KCMP_EPOLL_TFD'),
     run: (task, { pid1, pid2, type, idx1, idx2 }) => {
       const KCMP_FILE = 0;
       const KCMP_EPOLL_TFD = 7;
       if (type === KCMP_EPOLL_TFD) return -errno.EOPNOTSUPP;
       if (type !== KCMP_FILE) return task.call('kcmp', pid1, pid2, type, idx1, idx2);
-      const { pid: self } = task.process;
-      if (pid1 !== self || pid2 !== self) return -errno.EPERM;
-      return task.call('kcmp', self, self, KCMP_FILE, task.hostFd(idx1), task.hostFd(idx2));
+      const fd1 = descriptorOf(task, pid1, idx1);
+      const fd2 = descriptorOf(task, pid2, idx2);
+      return fd1 === undefined || fd2 === undefined ? -errno.EPERM : task.call('kcmp', pid1, pid2, KCMP_FILE, fd1, fd2);
     },
   }),
   syscall({
@@ -149,15 +155,20 @@ export function leaveThread(task: Task): void {
   task.call('futex', task.pointer(word, 4), 1, 1);
 }
 
-/** Does the descriptor stand for this process? fdinfo's "Pid:" line says. */
-function isOwnPidfd(task: Task, hostFd: number): boolean {
-  const name = task.cstring(new TextEncoder().encode(`/proc/self/fdinfo/${hostFd}`));
-  const info = task.call('openat', -100, name, 0o2000000);
-  if (info < 0) return false;
+/** The process that a pidfd stands for, by fdinfo's "Pid:" line; −1: it has ended. */
+function processOf(task: Task, hostFd: number): number {
+  const info = openInProc(task, `self/fdinfo/${hostFd}`, 0o2000000);
+  if (info < 0) return -1;
   const { at, address } = task.scratch(1024);
   const length = task.call('read', info, address, 1024);
   task.call('close', info);
   const text = new TextDecoder().decode(task.host.scratch.bytes.slice(at, at + Math.max(0, length)));
-  return /^Pid:\t(\d+)$/m.exec(text)?.[1] === String(task.process.pid);
+  return Number(/^Pid:\t(-?\d+)$/m.exec(text)?.[1] ?? -1);
 }
 
+/** The host's number of a process's descriptor; undefined where it is not known whose it is. */
+function descriptorOf(task: Task, pid: number, fd: number): number | undefined {
+  if (pid === task.process.pid || task.process.hasThread(pid)) return task.hostFd(fd);
+  const view = viewOfProcess(task, pid);
+  return view === null ? undefined : view === undefined ? fd : view.fds.host(fd);
+}

@@ -8,7 +8,7 @@ import { NSIG, sigbit, sigprocmaskHow, UNBLOCKABLE } from '../abi/signals.ts';
 import { at, sigaction, stackT } from '../abi/structs.ts';
 import { type GuestAddr, Unwind } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
-import { isEngineThread } from './paths.ts';
+import { isEngineThread } from './proc-entry.ts';
 import {
   choice, forward, full, int, pid, signal, sigset, size, struct, structOut, syscall,
 } from './declare.ts';

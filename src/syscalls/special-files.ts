@@ -6,7 +6,8 @@
 
 import { errno } from '../abi/errno.ts';
 import type { SpecialFile } from '../kernel/fd-table.ts';
-import type { Arg } from '../kernel/ports.ts';
+import type { Arg, HostAddr } from '../kernel/ports.ts';
+import { fail } from '../kernel/syscall-error.ts';
 import type { Task } from '../kernel/task.ts';
 import { hostIovecs, type Segment } from './iovecs.ts';
 
@@ -22,7 +23,8 @@ interface InProc extends SpecialFile {
 /** A file whose text the engine writes. The host descriptor is a memfd. */
 export interface TextFile extends InProc {
   readonly kind: 'text';
-  generate(task: Task): Uint8Array;
+  /** Undefined: the process it is about has ended. */
+  generate(task: Task): Uint8Array | undefined;
   /** For the writable ones (comm): what write(2) does; −errno or the count. */
   write?(task: Task, bytes: Uint8Array): number;
 }
@@ -97,23 +99,41 @@ export function openInProc(task: Task, path: string, flags: number): number {
   return fd;
 }
 
-/** Write the text of a synthesised file into its memfd. */
-export function refill(task: Task, hostFd: number, file: TextFile): void {
+/**
+ * First component of a path in the engine's own descriptor on /proc, where the guest's way to that procfs is one that no path
+ * says (a descriptor from before its root or mounts changed). No guest's path has it.
+ */
+export const ENGINE_PROC = '\0';
+
+/** A canonical path as the host is to get it, in private memory. */
+export function hostPlace(task: Task, text: string): { readonly dirfd: number; readonly path: HostAddr } {
+  const inner = text === `/${ENGINE_PROC}` ? '.' : text.startsWith(`/${ENGINE_PROC}/`) ? text.slice(ENGINE_PROC.length + 2) : undefined;
+  const path = task.cstring(Buffer.from(inner ?? text, 'latin1'));
+  return { dirfd: inner === undefined ? AT_FDCWD : task.process.procFd, path };
+}
+
+/** Write the text of a synthesised file into its memfd. False: the process it is about has ended. */
+export function refill(task: Task, hostFd: number, file: TextFile): boolean {
   const text = file.generate(task);
+  if (text === undefined) return false;
   // The guest's descriptor may be read-only: the memfd is opened again for writing.
   const writable = openInProc(task, `self/fd/${hostFd}`, O_RDWR_CLOEXEC);
-  if (writable < 0) return;
+  if (writable < 0) return true;
   task.call('ftruncate', writable, 0);
   task.host.writeAll(writable, text);
   task.call('close', writable);
+  return true;
 }
 
-/** Before a read at the beginning (offset 0, or the current position if not given): make the text current. */
+/**
+ * Before a read at the beginning (offset 0, or the current position if not given): make the text current. @throws SyscallError
+ * ESRCH where the process it is about has ended.
+ */
 export function refresh(task: Task, fd: number, offset?: Arg): void {
   const file = procFile(task, fd);
   if (file?.kind !== 'text') return;
   const at = offset === undefined ? position(task, fd) : offset;
-  if (at === 0 || at === 0n) refill(task, task.hostFd(fd), file);
+  if ((at === 0 || at === 0n) && !refill(task, task.hostFd(fd), file)) fail('ESRCH');
 }
 
 /**

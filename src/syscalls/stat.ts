@@ -6,7 +6,9 @@ import { errno } from '../abi/errno.ts';
 import type { GuestAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 import { dev, dirfd, fd, flags, full, path, structOut, syscall, uint } from './declare.ts';
-import { follows, hostPathOf, type Located, locate, ownEntry, type ProcNode } from './paths.ts';
+import { threadIds } from './guest-view.ts';
+import { follows, type Located, locate } from './paths.ts';
+import { hostPlaceOf, nodeAt, type ProcNode } from './proc-entry.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, procFile } from './special-files.ts';
 
 const STAT = 144;
@@ -18,10 +20,9 @@ const stat = structOut('stat', STAT);
 export function ownFile(task: Task, guestFd: number): Located | undefined {
   const special = procFile(task, guestFd);
   if (special?.kind !== 'text') return undefined;
-  const node = ownEntry(task, special.path);
+  const node = nodeAt(task, special.path);
   if (node === undefined || node === null) return undefined;
-  const text = hostPathOf(task, node, true);
-  return { dirfd: AT_FDCWD, path: task.cstring(Buffer.from(text, 'latin1')), text, node };
+  return { ...hostPlaceOf(task, node, true), text: special.path, node };
 }
 
 function located(task: Task, at: number, name: GuestAddr, atFlags: number): Located {
@@ -46,14 +47,14 @@ const NLINK = 16;
  * the guest's, not the engine's. `fd` ≥ 0: asked through this descriptor.
  */
 function countOwn(task: Task, located: ProcNode | undefined, fd: number, statbuf: GuestAddr, sizeAt: number): void {
-  let entry = located?.entry;
-  if (entry === undefined && fd >= 0) {
+  let node = located;
+  if (node === undefined && fd >= 0) {
     const special = procFile(task, fd);
-    if (special?.kind === 'listing') entry = ownEntry(task, special.path)?.entry;
+    if (special?.kind === 'listing') node = nodeAt(task, special.path) ?? undefined;
   }
   const { memory } = task;
-  if (entry === 'fd' && memory.u64(statbuf + sizeAt) !== 0n) memory.setU64(statbuf + sizeAt, [...task.fds.numbers()].length);
-  else if (entry === 'task') memory.setU32(statbuf + NLINK, task.process.threadCount + 2);
+  if (node?.entry === 'fd' && memory.u64(statbuf + sizeAt) !== 0n) memory.setU64(statbuf + sizeAt, [...node.view.fds.numbers()].length);
+  else if (node?.entry === 'task') memory.setU32(statbuf + NLINK, threadIds(node.view).length + 2);
 }
 
 function accessAt(task: Task, at: number, name: GuestAddr, wanted: number, atFlags: number): number {
@@ -131,9 +132,9 @@ export const statSyscalls = [
     name: 'fstatfs', nr: { x86_64: 138, aarch64: 44 }, class: ['desc', 'fstatfs', 'statfs-like'],
     args: { fd, buf: structOut('statfs', STATFS) }, support: full,
     run: (task, { fd, buf }) => {
-      const own = ownFile(task, fd);
-      if (own !== undefined) return task.call('statfs', own.path, task.pointer(buf, STATFS));
-      return task.call('fstatfs', task.hostFd(fd), task.pointer(buf, STATFS));
+      // A synthesised file's file system is that of /proc.
+      const hostFd = ownFile(task, fd) === undefined ? task.hostFd(fd) : task.process.procFd;
+      return task.call('fstatfs', hostFd, task.pointer(buf, STATFS));
     },
   }),
   syscall({
