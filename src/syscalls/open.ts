@@ -102,7 +102,7 @@ function openNode(task: Task, node: ProcNode, openFlags: number, permissions: nu
   const hostFd = task.call('openat', host.dirfd, host.path, openFlags | O_CLOEXEC, permissions);
   if (hostFd < 0) return { hostFd };
   if (follow && (node.entry === 'exe' || node.entry === 'cwd' || node.entry === 'root' || isFdLink(node))) return { hostFd };
-  const special = (openFlags & O_PATH) !== 0 ? undefined : openedAs(task, node);
+  const special = (openFlags & O_PATH) !== 0 ? undefined : openedAs(node);
   if (special === undefined) return { hostFd, special: { kind: 'directory', path: node.path } };
   if (special.kind === 'window') {
     task.call('lseek', hostFd, special.shift, 0);

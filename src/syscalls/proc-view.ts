@@ -251,7 +251,7 @@ function renewed(task: Task, node: ProcNode): ProcNode | undefined {
 /**
  * How the node is to be opened: undefined means the host's file as it is, else what the descriptor becomes.
  */
-export function openedAs(task: Task, node: ProcNode): ProcFile | undefined {
+export function openedAs(node: ProcNode): ProcFile | undefined {
   const { entry, path, view } = node;
   const text = textOf(node);
   if (text !== undefined) {
@@ -328,5 +328,5 @@ export function reviveSpecial(task: Task, told: SpecialFile): SpecialFile | unde
   const { path } = told as ProcFile;
   if (path === undefined || told.kind === 'directory') return told;
   const node = nodeAt(task, path);
-  return node === undefined || node === null ? undefined : openedAs(task, node);
+  return node === undefined || node === null ? undefined : openedAs(node);
 }
