@@ -303,5 +303,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
       return encodeRandom(row, random, state, options);
     }
   }
+  // all prefixes at once can make 16 bytes, which is no instruction, and no part of a program
+  if (options.sequence === true && out.length > 15) return encodeRandom(row, random, state, options);
   return { bytes: Uint8Array.from(out), operand };
 }
