@@ -134,7 +134,7 @@ export function deleteTimers(task: Task): void {
   for (const [, id] of text.matchAll(/^ID: (\d+)$/gm)) task.call('timer_delete', Number(id));
 }
 
-const support = partial('setuid and setgid files run without their privileges; a file must be readable to be run');
+const support = partial('setuid and setgid files run without their privileges; a file must be readable to be run; a program that runs can be written to');
 
 export const execSyscalls = [
   syscall({
