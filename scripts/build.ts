@@ -15,6 +15,7 @@ import { withoutLibraryCode } from './snapshot-blob.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
+const blob = `lunagate-${process.arch}.blob`;
 
 /** Tells engines apart that might translate differently: a hash of everything the bundle is made from. */
 function buildId(): string {
@@ -98,6 +99,22 @@ function launcherFlags(): string[] {
   return [...flags, '--stack-size=253952', '--disable-warning=ExperimentalWarning'];
 }
 
+/** As the snapshot: which functions go into it is recorded, here from the very snapshot that Workers start beside. */
+function threadCache(path: string): void {
+  const packs = mkdtempSync(join(dist, 'packs.'));
+  const record = join(root, 'scripts/thread-cache.cjs');
+  try {
+    for (const command of [':', 'exec ls -l /'])
+      execFileSync(
+        process.execPath,
+        [...launcherFlags(), `--snapshot-blob=${join(dist, blob)}`, '-r', record, join(dist, 'lunagate-thread.cjs'), path, '/bin/sh', '-c', command],
+        { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, LUNAGATE_CACHE: packs } },
+      );
+  } finally {
+    rmSync(packs, { recursive: true, force: true });
+  }
+}
+
 mkdirSync(dist, { recursive: true });
 await replace('lua.wasm', (path) =>
   copyFileSync(join(dirname(createRequire(import.meta.url).resolve('wasmoon')), 'glue.wasm'), path),
@@ -112,16 +129,9 @@ await replace('lunagate-thread.cjs', (path) =>
     define: { ...define, 'import.meta.url': 'globalThis.lunagateUrl' },
   }),
 );
-await replace('lunagate-thread.cache', (path) =>
-  execFileSync(
-    process.execPath,
-    [...launcherFlags(), join(root, 'scripts/thread-cache.ts'), join(dist, 'lunagate-thread.cjs'), path],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  ),
-);
 // After what a program needs at run time: runs are recorded for it.
-const blob = `lunagate-${process.arch}.blob`;
 await replace(blob, snapshot);
+await replace('lunagate-thread.cache', threadCache);
 await replace('index.js', (path) =>
   build({ ...common, entryPoints: [join(root, 'src/index.ts')], outfile: path, format: 'esm', target: 'node20' }),
 );
