@@ -52,8 +52,14 @@ async function replace(name: string, make: (path: string) => unknown): Promise<v
 const engineFlags = ['--single-threaded', '--v8-pool-size=1', '--no-wasm-dynamic-tiering', '--no-wasm-tier-up', '--no-wasm-inlining'];
 
 /**
+ * What is run to see which functions of the engine are called, in this order, and recorded at the end of the process that has
+ * called most: a shell whose code is in packs forks, waits, and one of its children becomes `ls`, whose code is in none.
+ */
+const recorded = [':', 'x=$(:); (x=$(:); exec ls -l /)'];
+
+/**
  * The snapshot must not know where it was made: for import.meta.url it has what snapshot-entry.ts finds at start.
- * What a run compiles goes into it, as recorded by one: a shell whose code is in packs becomes `ls`, whose is not.
+ * What a run compiles goes into it, as recorded by one.
  */
 async function snapshot(path: string): Promise<void> {
   const aside = mkdtempSync(join(dist, 'snapshot.'));
@@ -78,7 +84,7 @@ async function snapshot(path: string): Promise<void> {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { ...process.env, LUNAGATE_CACHE: join(aside, 'packs') },
       });
-    for (const command of [':', 'exec ls -l /']) {
+    for (const command of recorded) {
       // Code depends on the heap V8 starts from; for a snapshot that is not Node's own.
       const recorder = [join(root, 'scripts/snapshot-recorder.cjs'), bundle, code, join(dist, 'lunagate.mjs')];
       node(['--no-node-snapshot', ...recorder, '/bin/sh', '-c', command]);
@@ -104,7 +110,7 @@ function threadCache(path: string): void {
   const packs = mkdtempSync(join(dist, 'packs.'));
   const record = join(root, 'scripts/thread-cache.cjs');
   try {
-    for (const command of [':', 'exec ls -l /'])
+    for (const command of recorded)
       execFileSync(
         process.execPath,
         [...launcherFlags(), `--snapshot-blob=${join(dist, blob)}`, '-r', record, join(dist, 'lunagate-thread.cjs'), path, '/bin/sh', '-c', command],

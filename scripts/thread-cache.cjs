@@ -4,7 +4,7 @@
  * and over the read-only heap it was made over, which a Worker has from the snapshot its process started from. Arguments: script,
  * where the cache goes, program, its arguments.
  */
-const { readFileSync, writeFileSync } = require('node:fs');
+const { existsSync, readFileSync, statSync, writeFileSync } = require('node:fs');
 const { resolve } = require('node:path');
 const { pathToFileURL } = require('node:url');
 const { Script } = require('node:vm');
@@ -26,5 +26,9 @@ globalThis.lunagateRun(
     dumpRegions: [],
     quiet: true,
   },
-  () => writeFileSync(cache, script.createCachedData()),
+  // Each process the run forks comes here at its end; the one that knows most is heard.
+  () => {
+    const data = script.createCachedData();
+    if (!existsSync(cache) || statSync(cache).size < data.length) writeFileSync(cache, data);
+  },
 );

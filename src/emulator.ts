@@ -55,6 +55,8 @@ export { rulesCommand } from './emulator/rules-command.ts';
 
 const { CLONE_PARENT_SETTID, CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID } = cloneFlags.values;
 const SIGKILL = 9;
+/** Bytes for what forked children need (jit/fork-needs.ts). */
+const FORK_NEEDS = 65536;
 const SIGSEGV = 11;
 const PROT_WRITE = 2;
 const SEGV_MAPERR = 1;
@@ -137,6 +139,8 @@ class Emulator {
   /** TF or AC was set from outside of translated code, which must be left. */
   #stepWanted = false;
   #faults = 0;
+  /** Regions a Worker translates before it saves them. */
+  #saveAfter = 32;
 
   /** `thread`: what a Worker was given; without, the first thread of the process. */
   constructor(options: RunOptions, machine: Machine, thread?: { readonly share: ThreadShare; readonly seen: number }) {
@@ -182,8 +186,10 @@ class Emulator {
       beforeThread: () => void this.#observers?.hooks?.share(),
       before: () => this.#observers?.hooks?.beforeFork(),
       inParent: () => this.#observers?.hooks?.notForked(),
+      beforeProcess: () => this.#jit.beforeFork(),
+      afterProcess: () => this.#jit.afterFork(false),
       inChild: () => {
-        this.#jit.afterFork();
+        this.#jit.afterFork(true);
         this.#observers?.hooks?.afterFork();
         for (const functions of this.#functions) functions.afterFork();
       },
@@ -235,6 +241,13 @@ class Emulator {
       },
       codePage: (page) => guestMemory.readPartial(page * 4096, 4096),
       packs: PackDirectory.find(process.env),
+      sharedMemory: () => host.shareWithChildren(FORK_NEEDS),
+      // A process ends by one thread; what others have translated by then is lost unless they save it before.
+      ...(thread === undefined ? {} : { unsaved: (count: number) => {
+        if (count < this.#saveAfter) return;
+        this.#saveAfter *= 2;
+        this.#saveAmongThreads();
+      } }),
       // what is translated also depends on how the engine multiplies and adds
       get model() {
         return `${cpuModel.key}${cpuModel.has('fma') && maddIsFused() ? ' fused' : ''}${self.#frontend.exactFloat ? ' exact-float' : ''}`;
@@ -249,6 +262,7 @@ class Emulator {
     });
     // However the process ends, these come first.
     this.#process.beforeEnd.add(() => this.#jit.save());
+    this.#process.beforeThreadEnd = () => this.#saveAmongThreads();
     const { exitGroup, dieBySignal } = host;
     host.exitGroup = (status) => {
       for (const act of this.#process.beforeEnd) act('exit');
@@ -275,6 +289,12 @@ class Emulator {
       log.append(mode, wanted);
       this.#setPrecise(wanted);
     };
+  }
+
+  /** Under the lock: a region is kept with the checksum of its pages, which must not become other pages meanwhile. */
+  #saveAmongThreads(): void {
+    if (this.#threads.mustLeave) return;
+    this.#machine.log.change(() => this.#jit.save());
   }
 
   #setPrecise(precise: boolean): void {

@@ -40,6 +40,9 @@ const PIDFD_NONE = -1;
 /** What else is to be done where a process or thread is made. */
 export interface AroundFork {
   beforeThread(): void;
+  beforeProcess(): void;
+  /** In the parent. */
+  afterProcess(): void;
   /** Before, if there are several threads. */
   before(): void;
   /** In a child before guest code runs in it. */
@@ -71,6 +74,13 @@ export class Processes implements ProcessMaker {
       this.#around.beforeThread();
       return this.#threads.create(task, request);
     }
+    this.#around.beforeProcess();
+    const result = this.#cloneProcess(task, request);
+    if (result !== 0) this.#around.afterProcess();
+    return result;
+  }
+
+  #cloneProcess(task: Task, request: CloneRequest): number {
     const { block } = task.process;
     if (!block.several) return this.#makeProcess(task, request);
     // The child is made of this moment: nobody else may be changing anything, and nobody may hold a lock that it inherits.

@@ -19,6 +19,8 @@ import {
 const PROT_NONE = 0;
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
+const MAP_SHARED_ANONYMOUS = 0x21;
+const MAP_FIXED = 0x10;
 const MAP_NORESERVE = 0x4000;
 const SIGSEGV = 11;
 const SIG_UNBLOCK = 1;
@@ -148,6 +150,15 @@ export class LinuxHost implements Host {
     const address = this.syscall(this.nr['mmap']!, 0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
     if (address < 0) throw new RangeError(`no ${length} bytes of engine memory: the kernel says ${address}`);
     return hostBuffer(address, length);
+  }
+
+  /** Zeroed memory that children of forks share with this process, until it is renewed. */
+  shareWithChildren(bytes: number): { readonly buffer: ArrayBuffer; renew(): void } {
+    const map = (at: HostAddr, flags: number): HostAddr =>
+      this.syscall(this.nr['mmap']!, at, bytes, PROT_READ_WRITE, MAP_SHARED_ANONYMOUS | flags, -1, 0);
+    const address = map(0, 0);
+    if (address < 0) throw new RangeError(`no ${bytes} bytes of engine memory: the kernel says ${address}`);
+    return { buffer: viewNative(address, bytes), renew: () => void map(address, MAP_FIXED) };
   }
 
   /**
@@ -284,7 +295,6 @@ export class LinuxHost implements Host {
 
 /** Reserve [base, base+size) as address space that nobody can touch and that costs nothing. */
 export function closeRange(host: Host, base: HostAddr, size: number): number {
-  const MAP_FIXED = 0x10;
   return host.syscall(
     host.nr['mmap']!, base, size, PROT_NONE, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0,
   );

@@ -9,7 +9,7 @@ import { crc32 } from 'node:zlib';
 import type { Helper } from '../ir/builder.ts';
 import { makePack } from './make-pack.ts';
 import type { RegionObject } from './object.ts';
-import { decodeHeader, decodeIndex, encodePack, HEADER, type Pack, type PackIndex, packObjects, type Segment, search } from './pack.ts';
+import { decodeHeader, decodeIndex, encodePack, HEADER, type Pack, type PackIndex, packObject, packObjects, type Segment, search } from './pack.ts';
 
 /** Where packs are kept. */
 export interface PackFiles {
@@ -116,6 +116,25 @@ export class CodeStore {
       if (loaded.dead[index] === 0) return { loaded, index };
     }
     return undefined;
+  }
+  /** The objects of those regions that a pack has and that may be used, or that were translated and are `alive`. */
+  objects(wanted: Iterable<readonly [CodeFile, number]>, alive: (pc: number) => boolean): RegionObject[] {
+    const modules = new Map<LoadedPack, Uint8Array<ArrayBuffer> | undefined>();
+    const objects: RegionObject[] = [];
+    for (const [file, pc] of wanted) {
+      const fresh = this.#fresh.get(file.id)?.get(pc);
+      if (fresh !== undefined && alive(pc)) {
+        objects.push(fresh);
+        continue;
+      }
+      const found = this.find(file, pc);
+      if (found === undefined) continue;
+      const { loaded, index } = found;
+      if (!modules.has(loaded)) modules.set(loaded, this.#module(loaded));
+      const module = modules.get(loaded);
+      if (module !== undefined) objects.push(packObject({ ...loaded.pack, module }, index));
+    }
+    return objects;
   }
   /** The region at `pc` in a pack whose module is there, whatever its state. */
   placedAt(pc: number): { loaded: LoadedPack; index: number } | undefined {

@@ -41,7 +41,7 @@ export class HelperCompiler {
     }
     const { bytes, callees } = translated(helper, optimised, this.#guestPages);
     const h = Object.fromEntries(callees.map((c) => [c.name, this.get(c, optimised)]));
-    return instantiate(bytes, { g: this.#memories, h }, optimised).exports['f'];
+    return instantiate(bytes, { g: this.#memories, h }, optimised ? 'optimised' : 'baseline').exports['f'];
   }
 }
 

@@ -7,6 +7,7 @@
  */
 import type { HelperEnv } from '../ir/builder.ts';
 import type { Frontend } from '../ir/frontend.ts';
+import { type Counted, ForkNeeds, type SharedMemory } from './fork-needs.ts';
 import { KeptCode, type KeptCodeHost } from './kept-code.ts';
 import * as layout from './layout.ts';
 import type { CodeSource, Extent } from './region.ts';
@@ -14,7 +15,7 @@ import { type Region, Regions } from './regions.ts';
 import { makeRuntime, type Runtime } from './runtime.ts';
 import { Slots } from './slots.ts';
 import { Tiers } from './tiers.ts';
-import { Translator } from './translator.ts';
+import { type Translated, Translator } from './translator.ts';
 
 export interface JitHost extends KeptCodeHost {
   readonly code: CodeSource;
@@ -32,6 +33,10 @@ export interface JitHost extends KeptCodeHost {
   /** As HelperEnv has it. */
   compareExchange(address: number, size: number, at: number): boolean;
   readonly processor?: NonNullable<HelperEnv['processor']>;
+  /** Memory that forked children share with this process; undefined: there are none. */
+  readonly sharedMemory?: () => SharedMemory;
+  /** So many regions were translated since the last `save`. */
+  unsaved?(count: number): void;
 }
 
 const PHASE = Object.fromEntries(layout.PHASES.map((name, k) => [name, k])) as Record<(typeof layout.PHASES)[number], number>;
@@ -59,7 +64,9 @@ export class Jit {
   readonly #tiers: Tiers;
   readonly #translator: Translator;
   readonly #kept: KeptCode;
+  readonly #needs: ForkNeeds | undefined;
   readonly #pcIndex: number;
+  #unsaved = 0;
   readonly statistics: JitStatistics = { kept: 0, baseline: 0, optimised: 0, modules: 0, instructions: 0, bytes: 0 };
 
   /** `guestPages`: pages of 64 KiB `memory` was made with. */
@@ -132,6 +139,7 @@ export class Jit {
       guestPages,
     );
     this.#slots.begin(this.#runtime);
+    this.#needs = host.sharedMemory && new ForkNeeds(words, host.sharedMemory);
   }
 
   /** Run the guest from state.pc until something throws. */
@@ -171,16 +179,45 @@ export class Jit {
     this.#slots.clear();
     this.#regions.clear();
     this.#tiers.clear();
+    this.#needs?.clear();
   }
 
   /** Before the process ends or its image goes: what was translated is kept for other runs. */
   save(): void {
+    this.#unsaved = 0;
+    this.#needs?.say(this.#counted());
     this.#kept.save();
   }
 
-  /** In the child of a fork: what the parent translated is the parent's to save. */
-  afterFork(): void {
-    this.#kept.afterFork();
+  *#counted(): Iterable<Counted> {
+    yield* this.#kept.counted();
+    yield* this.#regions.counted();
+  }
+
+  /** Before a fork: what earlier children needed is made ready for the next. */
+  beforeFork(): void {
+    const said = this.#needs?.beforeFork(this.#tiers.countersEnd) ?? [];
+    const pcs = said.filter((pc) => this.#tiers.executed(pc) === 0);
+    if (pcs.length > 0) this.#during(PHASE.baseline, () => this.#makeReady(pcs));
+  }
+  /** After `beforeFork`. In a child what the parent translated is the parent's to save. */
+  afterFork(child: boolean): void {
+    this.#needs?.afterFork(child);
+    if (child) this.#kept.afterFork();
+  }
+
+  /** Have regions compiled that this process has not run. */
+  #makeReady(pcs: readonly number[]): void {
+    const { precise } = this.#host;
+    const objects = this.#kept.objects(pcs);
+    if (objects.length > 0) {
+      const made = this.#translator.ready(objects, precise);
+      this.#enterAll(made.regions);
+      this.#count('kept', made);
+    }
+    for (const pc of pcs) {
+      if (!this.#regions.has(pc)) this.#makeBaseline(pc, 'ready');
+    }
   }
 
   /** The guest pc of a fault, from the stack of the RuntimeError it came as; undefined if not in translated code. */
@@ -301,32 +338,38 @@ export class Jit {
   }
 
   #translateBaseline(pc: number): boolean {
-    return this.#during(PHASE.baseline, () => {
-      const made = this.#translator.baseline(pc, this.#host.precise);
-      if (made === undefined) return false;
-      for (const region of made.regions) this.#regions.enter(region);
-      for (const object of made.objects) this.#kept.add(object);
-      this.#count('baseline', made.regions.length, made.instructions, made.bytes);
-      return true;
-    });
+    return this.#during(PHASE.baseline, () => this.#makeBaseline(pc, 'baseline'));
+  }
+  #makeBaseline(pc: number, tier: 'baseline' | 'ready'): boolean {
+    const made = this.#translator.baseline(pc, this.#host.precise, tier);
+    if (made === undefined) return false;
+    for (const region of made.regions) this.#regions.enter(region);
+    for (const object of made.objects) this.#kept.add(object);
+    this.#count('baseline', made);
+    this.#unsaved += made.objects.length;
+    this.#host.unsaved?.(this.#unsaved);
+    return true;
   }
 
   #translateOptimised(pc: number, extent: Extent, repeated: Extent): boolean {
     const made = this.#translator.optimised(pc, extent, repeated, this.#host.precise);
     if (made === undefined) return false;
-    for (const region of made.regions) {
+    this.#enterAll(made.regions);
+    this.#count('optimised', made);
+    return true;
+  }
+  #enterAll(regions: readonly Region[]): void {
+    for (const region of regions) {
       this.#regions.enter(region);
       this.#spread(region.pc, region.slot);
     }
-    this.#count('optimised', 1, made.instructions, made.bytes);
-    return true;
   }
 
-  #count(tier: 'baseline' | 'optimised', regions: number, instructions: number, bytes: number): void {
+  #count(kind: 'kept' | 'baseline' | 'optimised', { regions, instructions, bytes }: Translated): void {
     const s = this.statistics;
-    s[tier] += regions;
+    s[kind] += kind === 'optimised' ? 1 : regions.length;
     s.modules++;
-    s.instructions += instructions;
+    s.instructions += kind === 'kept' ? 0 : instructions;
     s.bytes += bytes;
   }
 

@@ -1,5 +1,6 @@
 /** Kept translations in this run: regions are taken from packs, and packs get slots, counters and their instances here. */
 import { type CodeFile, CodeStore, type LoadedPack, type PackFiles } from './code-store.ts';
+import type { Counted } from './fork-needs.ts';
 import type { RegionObject } from './object.ts';
 import type { Pack } from './pack.ts';
 import type { Region, Regions } from './regions.ts';
@@ -50,6 +51,29 @@ export class KeptCode {
 
   /** The region at `pc` from a pack, loading that of its file if it was not yet; its code is in `region.slot`. */
   find(pc: number): Region | undefined {
+    const store = this.#current();
+    const file = store === undefined ? undefined : this.#host.codeFile(pc);
+    const found = file === undefined ? undefined : store?.find(file, pc);
+    return found === undefined ? undefined : this.#region(pc, found);
+  }
+
+  /** The objects of what is kept, or will be, of the regions at `pcs`. */
+  objects(pcs: readonly number[]): RegionObject[] {
+    const wanted: [CodeFile, number][] = [];
+    for (const pc of pcs) {
+      const file = this.#host.codeFile(pc);
+      if (file !== undefined) wanted.push([file, pc]);
+    }
+    return this.#current()?.objects(wanted, (pc) => this.#regions.has(pc)) ?? [];
+  }
+  /** Each region of a pack whose module is there, with its counter. */
+  *counted(): Iterable<Counted> {
+    for (const { pack, counterBase } of this.#store?.placed ?? [])
+      for (let k = 0; k < pack.pcs.length; k++) yield [pack.pcs[k] as number, counterBase + 4 * k];
+  }
+
+  /** Packs for the mode of the moment. */
+  #current(): CodeStore | undefined {
     const { packs, model, precise } = this.#host;
     if (packs === undefined) return undefined;
     if (this.#store === undefined || this.#precise !== precise) {
@@ -63,9 +87,7 @@ export class KeptCode {
         page: (page) => this.#host.codePage(page),
       });
     }
-    const file = this.#host.codeFile(pc);
-    const found = file === undefined ? undefined : this.#store.find(file, pc);
-    return found === undefined ? undefined : this.#region(pc, found);
+    return this.#store;
   }
 
   /** The region at `pc` in a pack whose module is there. */

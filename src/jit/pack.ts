@@ -145,33 +145,36 @@ export function decodeIndex(bytes: Uint8Array<ArrayBuffer>, segment: Segment, ke
 
 /** The objects a pack was linked from. */
 export function packObjects(pack: Pack): RegionObject[] {
-  return Array.from(pack.pcs, (pc, k) => {
-    const code = pack.module.subarray(pack.codeAt[k], (pack.codeAt[k] as number) + (pack.codeLength[k] as number));
-    const names: string[] = [];
-    const relocs: number[] = [];
-    for (let r = pack.relocFirst[k] as number; r < (pack.relocFirst[k + 1] as number); r++) {
-      const kind = pack.relocKinds[r] as number;
-      let value = pack.relocValues[r] as number;
-      if (kind === RELOC.helper) {
-        const name = pack.names[value] as string;
-        value = names.indexOf(name);
-        if (value < 0) value = names.push(name) - 1;
-      }
-      relocs.push(pack.relocOffsets[r] as number, kind, value);
+  return Array.from(pack.pcs, (_, k) => packObject(pack, k));
+}
+
+/** The one of region `k`. */
+export function packObject(pack: Pack, k: number): RegionObject {
+  const code = pack.module.subarray(pack.codeAt[k], (pack.codeAt[k] as number) + (pack.codeLength[k] as number));
+  const names: string[] = [];
+  const relocs: number[] = [];
+  for (let r = pack.relocFirst[k] as number; r < (pack.relocFirst[k + 1] as number); r++) {
+    const kind = pack.relocKinds[r] as number;
+    let value = pack.relocValues[r] as number;
+    if (kind === RELOC.helper) {
+      const name = pack.names[value] as string;
+      value = names.indexOf(name);
+      if (value < 0) value = names.push(name) - 1;
     }
-    return {
-      pc,
-      pages: Array.from(
-        pack.regionPages.subarray(pack.pageFirst[k], pack.pageFirst[k + 1]),
-        (p) => pack.pages[p] as number,
-      ),
-      instructions: pack.instructions[k] as number,
-      code,
-      codeStart: pack.codeStart[k] as number,
-      relocs,
-      names,
-    };
-  });
+    relocs.push(pack.relocOffsets[r] as number, kind, value);
+  }
+  return {
+    pc: pack.pcs[k] as number,
+    pages: Array.from(
+      pack.regionPages.subarray(pack.pageFirst[k], pack.pageFirst[k + 1]),
+      (p) => pack.pages[p] as number,
+    ),
+    instructions: pack.instructions[k] as number,
+    code,
+    codeStart: pack.codeStart[k] as number,
+    relocs,
+    names,
+  };
 }
 
 /** Name of a region's function in stack traces: its pc is all one needs to find it. */

@@ -1,5 +1,6 @@
 /** What is translated: regions by guest pc, by the page their code came from, and by the number that stack traces name. */
 import type { Lowered } from './lower.ts';
+import type { Counted } from './fork-needs.ts';
 import type { Extent } from './region.ts';
 
 export interface Region {
@@ -29,6 +30,10 @@ export class Regions {
   }
   has(pc: number): boolean {
     return this.#byPc.has(pc);
+  }
+  /** Each with its counter. */
+  *counted(): Iterable<Counted> {
+    for (const { pc, counter } of this.#byPc.values()) yield [pc, counter];
   }
   numbered(k: number): Region | undefined {
     return this.#numbered[k];

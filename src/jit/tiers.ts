@@ -66,6 +66,11 @@ export class Tiers {
     return at;
   }
 
+  /** Where the counters given out so far end. */
+  get countersEnd(): number {
+    return this.#nextCounter;
+  }
+
   /** How often the baseline code at `pc` was entered. */
   executed(pc: number): number {
     if (this.#owner.isOptimised(pc)) return Number.MAX_SAFE_INTEGER;

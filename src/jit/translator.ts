@@ -81,8 +81,11 @@ export class Translator {
     return regionSize(this.#in.frontend, this.#in.code, pc, extent);
   }
 
-  /** The region at `pc`, and some that it is likely to go on to, in one module; undefined if nothing is executable there. */
-  baseline(pc: number, precise: boolean): (Translated & { readonly objects: readonly RegionObject[] }) | undefined {
+  /**
+   * The region at `pc`, and some that it is likely to go on to, in one module; undefined if nothing is executable there.
+   * Compiled when called, or at once if `tier` says so.
+   */
+  baseline(pc: number, precise: boolean, tier: 'baseline' | 'ready' = 'baseline'): (Translated & { readonly objects: readonly RegionObject[] }) | undefined {
     const work = [pc];
     const built: BuiltRegion[] = [];
     const objects: RegionObject[] = [];
@@ -99,6 +102,20 @@ export class Translator {
       instructions += region.instructions;
       for (const to of region.exits) if (!this.#in.isTranslated(to) && !work.includes(to)) work.push(to);
     }
+    return { ...this.#putInPlace(objects, precise, tier, (k) => (built[k] as BuiltRegion).volatile), objects };
+  }
+
+  /** Objects that were made before, compiled at once. None may be of code that can change. */
+  ready(objects: readonly RegionObject[], precise: boolean): Translated {
+    return this.#putInPlace(objects, precise, 'ready', () => false);
+  }
+
+  #putInPlace(
+    objects: readonly RegionObject[],
+    precise: boolean,
+    tier: 'baseline' | 'ready',
+    isVolatile: (k: number) => boolean,
+  ): Translated {
     const counters = objects.map(() => this.#in.newCounters(1));
     const first = this.#in.nextNumber();
     const { bytes, codeOffsets, helpers } = link({
@@ -112,14 +129,13 @@ export class Translator {
     });
     const functions: Record<string, unknown> = {};
     for (const name of helpers) functions[name] = this.#helpers.get(this.helperNamed(name));
-    this.#in.compiling('baseline V8', () => instantiate(bytes, this.#linkedImports(0, 0, functions), false));
+    this.#in.compiling('baseline V8', () => instantiate(bytes, this.#linkedImports(0, 0, functions), tier));
     const regions = objects.map((o, k): Region => {
-      const { pages, volatile } = built[k] as BuiltRegion;
-      return this.#withSites(volatile, {
+      return this.#withSites(isVolatile(k), {
         pc: o.pc,
         slot: this.#in.slotOf(o.pc),
         optimised: false,
-        pages,
+        pages: new Set(o.pages),
         counter: counters[k] as number,
         precise,
         codeOffset: codeOffsets[k] as number,
@@ -127,7 +143,8 @@ export class Translator {
         sites: undefined,
       });
     });
-    return { regions, objects, instructions, bytes: bytes.length };
+    const instructions = objects.reduce((sum, o) => sum + o.instructions, 0);
+    return { regions, instructions, bytes: bytes.length };
   }
 
   #object(pc: number, region: BuiltRegion, precise: boolean): RegionObject {
@@ -180,7 +197,7 @@ export class Translator {
     for (const entry of region.entries) m.func(frame, [], enterAt(entry, body), { slot: this.#in.slotOf(entry) });
     const { bytes, codeOffsets } = m.finish();
     const g = { m: memory, s: state, t: table };
-    this.#in.compiling('optimised V8', () => instantiate(bytes, { g, r: calls, h: helpers }, true));
+    this.#in.compiling('optimised V8', () => instantiate(bytes, { g, r: calls, h: helpers }, 'optimised'));
     const made = this.#withSites(region.volatile, {
       pc,
       slot,
@@ -210,7 +227,7 @@ export class Translator {
       if (helper === undefined) return false;
       helpers[name] = this.#helpers.get(helper);
     }
-    instantiate(pack.module, this.#linkedImports(slotBase, counterBase, helpers), false);
+    instantiate(pack.module, this.#linkedImports(slotBase, counterBase, helpers), 'baseline');
     return true;
   }
 

@@ -162,6 +162,8 @@ export class Process {
   reviveSpecial: (task: Task, told: SpecialFile) => SpecialFile | undefined = (_task, told) => told;
   /** What must be done before the process's memory goes, by exit or execve. */
   readonly beforeEnd = new Set<(how: 'exit' | 'exec') => void>();
+  /** What a thread does before it ends and others live on: whoever waits for it may end the process at once. */
+  beforeThreadEnd: () => void = () => {};
   /**
    * Host descriptor on /proc (O_PATH), the engine's own: chroot, mounts and unshare of the guest do not take it away.
    * −1 where there is no /proc.
@@ -286,6 +288,7 @@ export class Process {
   endThread(task: Task, status: number): void {
     const { block, host } = this;
     const isMain = task.tid === this.pid;
+    if (block.threadCount > 1) this.beforeThreadEnd();
     block.lock(host);
     const last = block.threadCount <= 1;
     // The process's status is that of the thread which has its id, though others may outlive it.

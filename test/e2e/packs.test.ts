@@ -93,6 +93,19 @@ describe('kept translations', { concurrency: 1 }, () => {
     const random = emulated(['true'], { env, options: ['-aslr'] });
     assert.deepEqual([random.status, random.stderr], [0, '']);
   });
+  test('of what only other threads run are written as well', () => {
+    rmSync(cache, { recursive: true, force: true });
+    const many = compile('elsewhere.c', ['-static', '-pthread']);
+    const run = (where: readonly string[]): number => {
+      const [n, e] = [native([many, ...where]), emulated([many, ...where], { env })];
+      assert.deepEqual([e.stdout.toString(), e.status], [n.stdout.toString(), n.status], e.stderr);
+      return total();
+    };
+    const without = run([]);
+    const once = run(['thread']);
+    assert.ok(once > without, 'code that a thread ran is kept');
+    assert.equal(run(['here']), once);
+  });
   test('come and go with runs side by side', async () => {
     rmSync(cache, { recursive: true, force: true });
     const { spawn } = await import('node:child_process');
