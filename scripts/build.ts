@@ -11,6 +11,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
+import { launcherFlags } from './launcher-flags.ts';
 import { withoutLibraryCode } from './snapshot-blob.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -96,13 +97,6 @@ async function snapshot(path: string): Promise<void> {
   } finally {
     rmSync(aside, { recursive: true, force: true });
   }
-}
-
-/** The launcher's flags for V8, with the usual stack: V8 takes a code cache only under the flags it was made with. */
-function launcherFlags(): string[] {
-  const last = /exec "\$node" ([^]*)$/.exec(readFileSync(join(root, 'bin/lunagate'), 'utf8'))?.[1] ?? '';
-  const flags = last.split(/\s+/).filter((flag) => flag.startsWith('--'));
-  return [...flags, '--stack-size=253952', '--disable-warning=ExperimentalWarning'];
 }
 
 /** As the snapshot: which functions go into it is recorded, here from the very snapshot that Workers start beside. */

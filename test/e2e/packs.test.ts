@@ -104,7 +104,8 @@ describe('kept translations', { concurrency: 1 }, () => {
     const without = run([]);
     const once = run(['thread']);
     assert.ok(once > without, 'code that a thread ran is kept');
-    assert.equal(run(['here']), once);
+    // Little is left to be kept when the same is run elsewhere: the way there.
+    assert.ok(run(['here']) - once < (once - without) / 2);
   });
   test('come and go with runs side by side', async () => {
     rmSync(cache, { recursive: true, force: true });

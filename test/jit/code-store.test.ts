@@ -104,6 +104,20 @@ test('what a run added is found by the next, whose modules are valid and only th
   for (const module of run.modules) assert.ok(WebAssembly.validate(module as Uint8Array<ArrayBuffer>));
 });
 
+test('the objects of what is kept or new can be had again, of what is gone not', () => {
+  const files = new MemoryFiles();
+  new Run(files).add(...pcs(0x400000, 10)).end();
+  const run = new Run(files).add(0x402000, 0x402010);
+  const wanted = [0x400010, 0x400020, 0x402000, 0x402010, 0x403000];
+  const objects = run.store.objects(wanted.map((pc) => [FILE, pc] as const), (pc) => pc !== 0x402000);
+  assert.deepEqual(objects.map((o) => o.pc), [0x400010, 0x400020, 0x402010]);
+  for (const o of objects) {
+    const { code, relocs } = region(o.pc);
+    // Where numbers belong that depend on the module, those of the module it comes from may stand.
+    assert.deepEqual([o.code.length, o.relocs, o.pages], [code.length, relocs, [o.pc >> 12]]);
+  }
+});
+
 test('another engine, mode or CPU finds nothing', () => {
   const files = new MemoryFiles();
   new Run(files).add(...pcs(0x400000, 10)).end();

@@ -10,7 +10,7 @@ TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6)
 #define C(n) f##n();
 #define CALL(t) C(t##0) C(t##1) C(t##2) C(t##3) C(t##4) C(t##5) C(t##6) C(t##7) C(t##8) C(t##9)
 
-static void *all(void *argument) {
+__attribute__((noinline, noclone)) static void *all(void *argument) {
   CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6)
   return argument;
 }
