@@ -6,7 +6,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -129,6 +129,8 @@ await replace('lunagate-thread.cjs', (path) =>
     define: { ...define, 'import.meta.url': 'globalThis.lunagateUrl' },
   }),
 );
+// A run opens it, and none has been recorded yet to make it from.
+if (!existsSync(join(dist, 'lunagate-thread.cache'))) writeFileSync(join(dist, 'lunagate-thread.cache'), '');
 // After what a program needs at run time: runs are recorded for it.
 await replace(blob, snapshot);
 await replace('lunagate-thread.cache', threadCache);
