@@ -43,6 +43,7 @@ import { Task } from './kernel/task.ts';
 import { has } from './syscalls/clone.ts';
 import { dispatch } from './syscalls/dispatch.ts';
 import { deleteTimers } from './syscalls/exec.ts';
+import { credentialsAfterExec } from './syscalls/exec-credentials.ts';
 import { prctlAfterExec } from './syscalls/prctl.ts';
 import { leaveThread } from './syscalls/process.ts';
 import { reviveSpecial } from './syscalls/proc-view.ts';
@@ -438,6 +439,7 @@ class Emulator {
     deleteTimers(task);
     task.afterExec();
     prctlAfterExec(process);
+    credentialsAfterExec(task);
     this.#jit.reset();
     this.#programs.enter(task, this.#cpu);
     this.#beginFloat();

@@ -35,7 +35,8 @@ export function readImageRecord(bytes: Uint8Array): PublicImage | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < TEXT || view.getInt32(0, true) % 2 !== 0) return undefined;
   try {
-    return JSON.parse(Buffer.from(bytes.subarray(TEXT, TEXT + view.getInt32(4, true))).toString()) as PublicImage;
+    const image = JSON.parse(Buffer.from(bytes.subarray(TEXT, TEXT + view.getInt32(4, true))).toString()) as PublicImage;
+    return typeof image.path === 'string' && typeof image.auxv === 'string' ? image : undefined;
   } catch {
     return undefined;
   }

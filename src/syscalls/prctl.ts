@@ -27,6 +27,8 @@ const plain = new Set<number>([
   pr.PR_GET_THP_DISABLE, pr.PR_CAP_AMBIENT, pr.PR_GET_SPECULATION_CTRL, pr.PR_SET_SPECULATION_CTRL, pr.PR_SET_IO_FLUSHER,
   pr.PR_GET_IO_FLUSHER, pr.PR_SET_MEMORY_MERGE, pr.PR_GET_MEMORY_MERGE, pr.PR_SET_PTRACER, pr.PR_GET_TIMING, pr.PR_SET_TIMING,
 ]);
+/** Those of them that change what the thread may. */
+const credential = new Set<number>([pr.PR_SET_KEEPCAPS, pr.PR_CAPBSET_DROP, pr.PR_SET_SECUREBITS, pr.PR_CAP_AMBIENT]);
 /** Options whose second argument points to an int or pointer the kernel writes. */
 const writes = new Map<number, number>([
   [pr.PR_GET_PDEATHSIG, 4], [pr.PR_GET_CHILD_SUBREAPER, 4],
@@ -38,7 +40,9 @@ export const prctlSyscalls = [
     support: partial('PR_SET_MDWE and PR_SET_SYSCALL_USER_DISPATCH answer EINVAL, PR_SET_MM EPERM'),
     run: (task, { option, arg2, arg3, arg4, arg5 }, frame) => {
       if (plain.has(option)) {
-        return task.call('prctl', option, frame.i64[1] as bigint, frame.i64[2] as bigint, frame.i64[3] as bigint, frame.i64[4] as bigint);
+        const result = task.call('prctl', option, frame.i64[1] as bigint, frame.i64[2] as bigint, frame.i64[3] as bigint, frame.i64[4] as bigint);
+        if (result === 0 && credential.has(option)) Atomics.add(task.process.block.words, WORD.credentials, 1);
+        return result;
       }
       const bytes = writes.get(option);
       if (bytes !== undefined) return task.call('prctl', option, task.pointer(arg2, bytes), arg3, arg4, arg5);

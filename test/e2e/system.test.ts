@@ -8,7 +8,7 @@ after(() => rmSync(work, { recursive: true, force: true }));
 
 const hostHasAvx = / avx2 .* xsavec /.test(readFileSync('/proc/cpuinfo', 'utf8'));
 for (const [source, options, skip] of [
-  ['system-calls.c', [], false], ['seccomp.c', [], false], ['proc-of-others.c', [], false], ['life.c', [], false], ['signal-frames.c', [], false], ['signal-frames.c', ['-cpu', 'max'], false],
+  ['system-calls.c', [], false], ['seccomp.c', [], false], ['proc-of-others.c', [], false], ['life.c', [], false], ['credentials.c', [], false], ['signal-frames.c', [], false], ['signal-frames.c', ['-cpu', 'max'], false],
   ['vector-frames.c', ['-cpu', 'max'], !hostHasAvx],
 ] as const) {
   test([source, ...options].join(' '), { timeout: 120_000, skip }, () => {
