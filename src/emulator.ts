@@ -20,7 +20,7 @@ import { type EngineFiles, WorkerSource } from './emulator/worker.ts';
 import type { FunctionHooks } from './hooks/functions/interceptor.ts';
 import { maddIsFused } from './ir/relaxed.ts';
 import { cpuModel, parseCpuModel, setCpuModel } from './isa/x86_64/cpuid.ts';
-import { X86Cpu } from './isa/x86_64/cpu.ts';
+import { callRegisters, X86Cpu } from './isa/x86_64/cpu.ts';
 import { STATE } from './isa/x86_64/cpu-state.ts';
 import { CC_CARRY, CC_FLAGS } from './isa/x86_64/flags.ts';
 import { X86Frontend } from './isa/x86_64/frontend.ts';
@@ -37,11 +37,12 @@ import { LOCKED_HELPERS } from './jit/locked.ts';
 import { mulHiS, mulHiU } from './jit/wide-multiply.ts';
 import { GuestFault, Unwind } from './kernel/ports.ts';
 import { Process, type ProcessShare } from './kernel/process.ts';
+import type { QuickCalls } from './kernel/quick-call.ts';
 import { WORD } from './kernel/process-block.ts';
 import { Signals } from './kernel/signals.ts';
 import { Task } from './kernel/task.ts';
 import { has } from './syscalls/clone.ts';
-import { dispatch } from './syscalls/dispatch.ts';
+import { dispatchQuickly, usePlans } from './syscalls/dispatch.ts';
 import { deleteTimers } from './syscalls/exec.ts';
 import { credentialsAfterExec } from './syscalls/exec-credentials.ts';
 import { prctlAfterExec } from './syscalls/prctl.ts';
@@ -77,7 +78,7 @@ export function prepareSnapshot(): void {
 export async function run(options: RunOptions, beforeEnd?: () => void): Promise<never> {
   setV8FlagsBy(setV8Flag);
   if (options.cpu !== undefined) setCpuModel(parseCpuModel(options.cpu));
-  const emulator = new Emulator(options, createMachine());
+  const emulator = new Emulator(options, createMachine({ registers: callRegisters }));
   if (beforeEnd !== undefined) emulator.beforeEnd(beforeEnd);
   return emulator.start();
 }
@@ -125,6 +126,7 @@ class Emulator {
   readonly #pending: Int32Array;
   /** Private duplicates of descriptors 0–2: what the guest does to its own does not redirect ours. */
   readonly #stdio: readonly [number, number, number];
+  readonly #quick: QuickCalls;
   #observers: Observers | undefined;
   readonly #observerShare: ObserverShare | undefined;
   /** Differ when something in the rules directories has changed. Of the same kind with and without rules: so is the cost. */
@@ -207,6 +209,8 @@ class Emulator {
       this.#stepWanted = true;
     };
     this.#task = new Task(this.#process, this.#cpu, 0);
+    this.#quick = host.quickCalls(machine.stateAddress, this.#process.fds.buffer);
+    usePlans(this.#quick, this.#process.interceptors);
     const restarts = (nr: number): boolean => syscallByNumber(nr)?.interrupted === 'restart';
     const signals = new Signals(this.#process, machine.signals, x86SignalFrames, restarts, thread?.share.signalActions);
     this.#process.signals = signals;
@@ -481,7 +485,7 @@ class Emulator {
 
   #syscall = (): void => {
     if (this.#changes[0] !== this.#seenChanges[0]) this.#observers?.hooks?.poll();
-    dispatch(this.#task);
+    dispatchQuickly(this.#task, this.#quick);
     if (this.#process.block.several) this.#meet();
     if (this.#process.signals.wanted) this.#deliver();
     if (this.#exactWanted || this.#preciseWanted || this.#stepWanted) {

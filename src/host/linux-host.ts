@@ -7,13 +7,15 @@
 
 import { type Arg, type GuestAddr, type Host, type HostAddr, type HostBuffer, notEntered, type Scratch } from '../kernel/ports.ts';
 import { BLOCK_SIZE, ProcessBlock } from '../kernel/process-block.ts';
+import { type CallRegisters, QUICK_EXTENT, QUICK_NUMBERS, type QuickCalls } from '../kernel/quick-call.ts';
 import { addressOf, libcSyscall, nativeFunction, viewNative } from './ffi.ts';
 import { hostBuffer, SCRATCH_SIZE, ScratchStack } from './native-memory.ts';
 import { installStubs, PAGE_SIZE, placeCode, type Stubs } from './stubs.ts';
 import { NOT_ENTERED, SAMPLES, x64Thunk } from './stubs-x64.ts';
 import { type HostArch, syscallNumbers } from './syscall-numbers.ts';
 import {
-  SLOT_CALL, SLOT_COUNT, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_ID, SLOT_IN_KERNEL, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_STACK,
+  SLOT_CALL, SLOT_COUNT, SLOT_DESCRIPTORS, SLOT_FLAG_DEFAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_ID, SLOT_IN_KERNEL, SLOT_MEMORY_BASE,
+  SLOT_MEMORY_SIZE, SLOT_OUTCOME, SLOT_PLANS, SLOT_POINTER_LIMIT, SLOT_REGISTERS, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_STACK,
 } from './thread-slot.ts';
 
 const PROT_NONE = 0;
@@ -43,8 +45,8 @@ export function bootstrapSyscall(name: string, a0: number, a1: number, a2: numbe
   return libcSyscall(nr[name]!, a0, a1, a2, a3, a4, a5);
 }
 
-/** The process-wide part: slot arena, process block and stubs. Called once, before any LinuxHost. */
-export function prepareProcess(): Pick<HostShare, 'arena' | 'stubs' | 'block' | 'blockAddress'> {
+/** The process-wide part: slot arena, process block and stubs. Called once, before any LinuxHost. `registers`: the guest's. */
+export function prepareProcess(registers: CallRegisters): Pick<HostShare, 'arena' | 'stubs' | 'block' | 'blockAddress'> {
   const raw = libcSyscall;
   const size = SLOT_COUNT * SLOT_SIZE;
   // One slot more than needed, so that an aligned stretch lies within.
@@ -57,7 +59,7 @@ export function prepareProcess(): Pick<HostShare, 'arena' | 'stubs' | 'block' | 
   const handler = Number(action.getBigUint64(0, true));
   const block = new SharedArrayBuffer(BLOCK_SIZE);
   const blockAddress = addressOf(block);
-  const stubs = installStubs(raw, nr, arena, handler > 1 ? handler : 0, blockAddress);
+  const stubs = installStubs(raw, nr, arena, handler > 1 ? handler : 0, blockAddress, registers);
   return { arena, stubs, block, blockAddress };
 }
 
@@ -83,6 +85,7 @@ export class LinuxHost implements Host {
   readonly #exchange: () => void;
   readonly #startWatch: () => void;
   readonly #startSample: () => void;
+  readonly #makeQuick: () => void;
   /** Written to by threads of `watch`: never to be collected. */
   readonly #counters: Int32Array[] = [];
   #interruptible = false;
@@ -106,8 +109,8 @@ export class LinuxHost implements Host {
     this.slot.setInt32(SLOT_ID, slot + 1, true);
     this.slot.setBigUint64(SLOT_IN_KERNEL, BigInt(this.block.entryAddress(slot)), true);
 
-    const { syscall, exact, interruptible, watch, exchange, sample } = share.stubs;
-    const thunks = [syscall, exact, interruptible, watch, exchange, sample].map((stub) => x64Thunk(this.slotAddress, stub));
+    const { syscall, exact, interruptible, watch, exchange, sample, quick } = share.stubs;
+    const thunks = [syscall, exact, interruptible, watch, exchange, sample, quick].map((stub) => x64Thunk(this.slotAddress, stub));
     const step = 32;
     const code = new Uint8Array(thunks.length * step);
     thunks.forEach((thunk, i) => code.set(thunk, i * step));
@@ -118,6 +121,7 @@ export class LinuxHost implements Host {
     this.#startWatch = nativeFunction(at + 3 * step);
     this.#exchange = nativeFunction(at + 4 * step);
     this.#startSample = nativeFunction(at + 5 * step);
+    this.#makeQuick = nativeFunction(at + 6 * step);
     this.scratch = new ScratchStack(this.allocate(SCRATCH_SIZE));
   }
 
@@ -183,6 +187,22 @@ export class LinuxHost implements Host {
     const where = { cpu: this.scratch.view.getUint32(at, true), node: this.scratch.view.getUint32(at + 4, true) };
     this.scratch.release(mark);
     return where;
+  }
+
+  /** The thread's quick calls. `registers`: host address of its guest registers; `descriptors`: its descriptor table. */
+  quickCalls(registers: HostAddr, descriptors: SharedArrayBuffer): QuickCalls {
+    const { slot, memoryBase, memorySize } = this;
+    const word = (at: number, value: number): void => slot.setBigUint64(at, BigInt(value), true);
+    word(SLOT_REGISTERS, registers);
+    word(SLOT_MEMORY_BASE, memoryBase);
+    word(SLOT_MEMORY_SIZE, memorySize);
+    word(SLOT_POINTER_LIMIT, memorySize - QUICK_EXTENT);
+    word(SLOT_DESCRIPTORS, addressOf(descriptors));
+    return {
+      plans: new Uint32Array(slot.buffer, SLOT_PLANS, 2 * QUICK_NUMBERS),
+      outcome: new Int32Array(slot.buffer, SLOT_OUTCOME, 2),
+      make: this.#makeQuick,
+    };
   }
 
   exitGroup(status: number): never {

@@ -7,6 +7,7 @@ import { ChangeLog, type Replicated } from '../kernel/change-log.ts';
 import type { CodeListener } from '../kernel/ports.ts';
 import { PHASE, WORD } from '../kernel/process-block.ts';
 import { MappingJournal } from '../memory/journal.ts';
+import type { CallRegisters } from '../kernel/quick-call.ts';
 import { AddressSpace, type SpaceRecord, type SpaceSnapshot } from '../memory/address-space.ts';
 import { WasmGuestMemory } from '../memory/guest-memory.ts';
 import { addressOf } from './ffi.ts';
@@ -30,6 +31,8 @@ export const STATE_PAGES = 16;
 export interface MachineOptions {
   /** Size of the guest's address space in wasm pages (64 KiB); default 16 GiB, or what the system has. */
   pages?: number;
+  /** Where the guest's instruction set has system calls' arguments and results; quick calls are not used without. */
+  registers?: CallRegisters;
   /** Told when translated code may be stale. May be set later with `space.setCodeListener`. */
   codeListener?: CodeListener;
 }
@@ -114,7 +117,7 @@ function describeShortage(pages: number, wanted: number, guarded: boolean): stri
 
 export function createMachine(options: MachineOptions = {}): Machine {
   const wanted = options.pages ?? MAX_PAGES;
-  const prepared = prepareProcess();
+  const prepared = prepareProcess(options.registers ?? { number: 0, arguments: [0, 0, 0, 0, 0, 0], result: 0 });
   const guarded = prepared.stubs.faultHandler !== 0;
   const { memory, pages } = createMemory(wanted, guarded);
   const hostShare = { ...prepared, memoryBase: addressOf(memory.buffer), memorySize: pages * WASM_PAGE };

@@ -10,7 +10,8 @@
  * - `syscall_interruptible` as `syscall_exact`, but NOT_ENTERED without entering the kernel if a signal waits in the slot. No
  *                           signal can slip in between: the handler moves a thread that it finds between the check
  *                           and the kernel (`checked` … `entered`) to that exit.
- * While a thread is in one of these three, the word at SLOT_IN_KERNEL is 1: it touches nothing of the engine then, and if the
+ * - `quick`                 a guest's call from its registers: quick-stub-x64.ts.
+ * While a thread of several is in one of these four, the word at SLOT_IN_KERNEL is 1: it touches nothing of the engine then, and if the
  * world was stopped meanwhile (`stop` holds another thread's SLOT_ID) it does not come out before it runs again.
  *
  * - `exchange`              slot in rdi: LOCK CMPXCHG of 2, 4, 8 or 16 bytes. Arguments in the slot as f64: address, address of
@@ -34,7 +35,9 @@
  * Offsets in the kernel's structures: siginfo_t si_code 8, si_addr 16; ucontext_t rip 168, uc_sigmask 296.
  */
 
+import type { CallRegisters } from '../kernel/quick-call.ts';
 import { Assembler } from './assembler.ts';
+import { quickStub } from './quick-stub-x64.ts';
 import {
   KICK, QUEUE_ENTRIES, SLOT_COUNT, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_FULL_MASK, SLOT_HEAD, SLOT_ID, SLOT_IN_KERNEL, SLOT_MUTED,
   SLOT_OLD_MASK, SLOT_PENDING, SLOT_QUEUE, SLOT_RESULT, SLOT_RESULT_FLOAT, SLOT_SIZE, SLOT_TAIL,
@@ -61,6 +64,9 @@ export interface StubParameters {
   readonly stop: number;
   /** Address of the 32-bit word that says whether SIGSEGV and SIGBUS that were sent go to the queue. */
   readonly queueFaults: number;
+  /** Address of the 32-bit word that says whether there are other threads. */
+  readonly several: number;
+  readonly registers: CallRegisters;
 }
 
 /** mov eax, nr; syscall */
@@ -72,6 +78,7 @@ export function x64Stubs(p: StubParameters): Assembler {
   /** rbx = slot (rdi); number and arguments from it into the registers of the kernel's calling convention. */
   const begin = () => {
     a.bytes(0x53, 0x48, 0x89, 0xfb); // push rbx; mov rbx, rdi
+    a.bytes(0x48, 0xb8).u64(p.several).bytes(0x83, 0x38, 0x00, 0x74, 0x0d); // mov rax, several; cmp dword [rax], 0; je over the next two
     a.bytes(0x48, 0x8b, 0x8b).u32(SLOT_IN_KERNEL).bytes(0xc7, 0x01).u32(1); // mov rcx, [rbx+…]; mov dword [rcx], 1
     return a;
   };
@@ -90,6 +97,8 @@ export function x64Stubs(p: StubParameters): Assembler {
     a
       .bytes(0x0f, 0x57, 0xc0, 0xf2, 0x48, 0x0f, 0x2a, 0xc0) // xorps xmm0, xmm0; cvtsi2sd xmm0, rax
       .bytes(0x48, 0x89, 0x43, SLOT_RESULT, 0xf2, 0x0f, 0x11, 0x43, SLOT_RESULT_FLOAT) // mov, movsd
+      .bytes(0x48, 0xb8).u64(p.several).bytes(0x83, 0x38, 0x00, 0x0f, 0x84) // mov rax, several; cmp dword [rax], 0; je
+      .relative('left')
       .bytes(0xe9)
       .relative('leave');
 
@@ -122,6 +131,8 @@ export function x64Stubs(p: StubParameters): Assembler {
   storeResult();
   a.label('interrupted').bytes(0x48, 0xc7, 0xc0).u32(NOT_ENTERED); // mov rax, …
   a.bytes(0xe9).relative('entered');
+
+  quickStub(a, p.registers, p.several, NOT_ENTERED);
 
   a.align(16, 0x90).label('exchange');
   a.bytes(0x53, 0x48, 0x89, 0xfb); // push rbx; mov rbx, rdi
@@ -207,12 +218,15 @@ export function x64Stubs(p: StubParameters): Assembler {
   a.label('kicked');
   a.bytes(0xc7, 0x40, SLOT_PENDING).u32(1); // mov dword [rax+pending], 1
   a.bytes(0x4c, 0x8b, 0x40, SLOT_FLAG_POINTER, 0x41, 0xc7, 0x00).u32(1); // mov r8, [rax+pointer]; mov dword [r8], 1
-  a.bytes(0x4c, 0x8b, 0x82).u32(UC_RIP); // mov r8, [rdx+rip]
-  a.bytes(0x4c, 0x8d, 0x0d).relative('checked').bytes(0x4d, 0x29, 0xc8); // lea r9, checked; sub r8, r9
-  a.bytes(0x49, 0x81, 0xf8).u32(a.labelOffset('entered') - a.labelOffset('checked')); // cmp r8, length
-  a.bytes(0x0f, 0x83).relative('done'); // jae
-  a.bytes(0x4c, 0x8d, 0x0d).relative('interrupted').bytes(0x4c, 0x89, 0x8a).u32(UC_RIP); // rip = interrupted
-  a.label('done').bytes(0xc3);
+  for (const [k, prefix] of ['', 'quick_'].entries()) {
+    a.bytes(0x4c, 0x8b, 0x82).u32(UC_RIP); // mov r8, [rdx+rip]
+    a.bytes(0x4c, 0x8d, 0x0d).relative(`${prefix}checked`).bytes(0x4d, 0x29, 0xc8); // lea r9, checked; sub r8, r9
+    a.bytes(0x49, 0x81, 0xf8).u32(a.labelOffset(`${prefix}entered`) - a.labelOffset(`${prefix}checked`)); // cmp r8, length
+    a.bytes(0x0f, 0x83).relative(`elsewhere${k}`); // jae
+    a.bytes(0x4c, 0x8d, 0x0d).relative(`${prefix}interrupted`).bytes(0x4c, 0x89, 0x8a).u32(UC_RIP).bytes(0xc3); // rip = interrupted; ret
+    a.label(`elsewhere${k}`);
+  }
+  a.bytes(0xc3);
 
   a.label('foreign');
   a.bytes(0x49, 0xb8).u64(BLOCK_ALL_BUT_FAULTS).bytes(0x4c, 0x89, 0x82).u32(UC_SIGMASK); // mov [rdx+mask], r8

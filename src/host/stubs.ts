@@ -5,6 +5,7 @@
 
 import type { HostAddr } from '../kernel/ports.ts';
 import { WORD } from '../kernel/process-block.ts';
+import type { CallRegisters } from '../kernel/quick-call.ts';
 import { viewNative } from './ffi.ts';
 import { x64Stubs } from './stubs-x64.ts';
 
@@ -13,6 +14,7 @@ export interface Stubs {
   readonly syscall: HostAddr;
   readonly exact: HostAddr;
   readonly interruptible: HostAddr;
+  readonly quick: HostAddr;
   readonly exchange: HostAddr;
   readonly watch: HostAddr;
   readonly sample: HostAddr;
@@ -51,16 +53,19 @@ export function installStubs(
   arena: HostAddr,
   faultHandler: HostAddr,
   block: HostAddr,
+  registers: CallRegisters,
 ): Stubs {
   if (process.arch !== 'x64') {
     throw new Error(`this version of lunagate runs on x86-64 hosts only, not on ${process.arch}`);
   }
-  const code = x64Stubs({ arena, faultHandler, stop: block + WORD.stop * 4, queueFaults: block + WORD.queueFaults * 4 });
+  const at = (word: number): HostAddr => block + word * 4;
+  const code = x64Stubs({ arena, faultHandler, stop: at(WORD.stop), queueFaults: at(WORD.queueFaults), several: at(WORD.several), registers });
   const base = placeCode(raw, nr, code.finish());
   return {
     syscall: base + code.labelOffset('syscall'),
     exact: base + code.labelOffset('syscall_exact'),
     interruptible: base + code.labelOffset('syscall_interruptible'),
+    quick: base + code.labelOffset('quick'),
     exchange: base + code.labelOffset('exchange'),
     watch: base + code.labelOffset('watch'),
     sample: base + code.labelOffset('sample'),

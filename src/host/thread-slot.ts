@@ -36,6 +36,17 @@ export const SLOT_ID = 0x94;
 /** Host address of the 32-bit word that is 1 while the thread is in a system call of the host. */
 export const SLOT_IN_KERNEL = 0x98;
 
+/** For quick calls (quick-stub-x64.ts), addresses and sizes of 64 bits: where the thread's guest registers are; the guest's memory. */
+export const SLOT_REGISTERS = 0xa0;
+export const SLOT_MEMORY_BASE = 0xa8;
+export const SLOT_MEMORY_SIZE = 0xb0;
+/** The last address at which QUICK_EXTENT bytes lie within the guest's memory. */
+export const SLOT_POINTER_LIMIT = 0xb8;
+/** The descriptor table. */
+export const SLOT_DESCRIPTORS = 0xc0;
+/** Two 32-bit words: QUICK_OUTCOME and the number of the call. */
+export const SLOT_OUTCOME = 0xc8;
+
 /** si_value of the SIGSEGV by which one thread of the engine breaks another's system call. */
 export const KICK = 0x6c75_6e61_6b69n;
 
@@ -44,5 +55,8 @@ export const SLOT_QUEUE = 0x1000;
 export const QUEUE_ENTRIES = 16;
 export const SIGINFO_SIZE = 128;
 
+/** Plans of quick calls: 64 bits for each of QUICK_NUMBERS. */
+export const SLOT_PLANS = 0x2000;
+
 /** The alternate signal stack: from here to the end of the slot. */
-export const SLOT_STACK = 0x2000;
+export const SLOT_STACK = 0x3000;

@@ -16,7 +16,7 @@ export const STALE = 0x1018;
 /** 32 bytes: operands of HelperEnv.compareExchange. */
 export const EXCHANGE = 0x1020;
 /** Byte: what the thread is doing, one of PHASES by position; for who samples it from outside. */
-export const PHASE = 0x1018;
+export const PHASE = 0x1040;
 export const PHASES = ['guest', 'baseline', 'optimised', 'baseline V8', 'optimised V8', 'packs', 'syscall', 'intercepted'] as const;
 /** Guest calls that may nest as wasm calls before one unwinds to the dispatcher. */
 export const DEPTH_LIMIT = 1500;

@@ -33,8 +33,10 @@ export interface SpecialSharing {
   tell(fd: number, special: SpecialFile | undefined): void;
 }
 
-/** Bytes before the slots: the hint where the lowest free one may be, and the table's bytes in all (for who reads it from outside). */
+/** Bytes before the slots: the hint where the lowest free one may be, the table's bytes in all (for who reads it from outside), the number of slots. */
 const HEADER = 16;
+/** The table as machine code reads it: byte offsets in it, and what a slot holds. */
+export const FD_TABLE = { capacity: 8, slots: HEADER, special: SPECIAL, shift: SHIFT } as const;
 /** The hint's low bits; the rest counts how often a descriptor became free. */
 const HINT = MAX_FDS - 1;
 
@@ -44,6 +46,8 @@ export class FdTable {
   readonly #slots: Int32Array;
   /** No slot below its low bits is free. The upper bits change with every slot that becomes free, so that none is overlooked. */
   readonly #hint: Int32Array;
+  /** How many slots the buffer has, for who cannot ask it. Never more than there are. */
+  readonly #capacity: Int32Array;
   /** Soft RLIMIT_NOFILE of the guest, asked at each allocation. */
   readonly #limit: () => number;
   readonly #special = new Map<number, SpecialFile>();
@@ -56,11 +60,16 @@ export class FdTable {
     this.buffer = buffer ?? new SharedArrayBuffer(4096, { maxByteLength: HEADER + MAX_FDS * 4 });
     this.#hint = new Int32Array(this.buffer, 0, 1);
     this.#slots = new Int32Array(this.buffer, HEADER);
+    this.#capacity = new Int32Array(this.buffer, FD_TABLE.capacity, 1);
+    this.#tellCapacity();
     if (buffer === undefined) this.#tellSize();
   }
 
   #tellSize(): void {
     new Int32Array(this.buffer, 4, 1)[0] = this.buffer.byteLength;
+  }
+  #tellCapacity(): void {
+    this.#capacity[0] = this.#slots.length;
   }
   /** Bytes of the table that begins with these. */
   static bytesOf(header: Uint8Array): number {
@@ -240,5 +249,6 @@ export class FdTable {
         if (!(error instanceof RangeError) || fd >= this.#slots.length) throw error;
       }
     }
+    this.#tellCapacity();
   }
 }

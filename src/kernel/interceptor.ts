@@ -49,6 +49,8 @@ const SLOTS = 1024;
 export class InterceptorSet {
   /** One word per system call number; bit k = the k-th interceptor in order wants it. Zero: nobody does. */
   readonly features = new Uint32Array(SLOTS + 1);
+  /** Told of a feature word that may have changed; the last one is that of all numbers without a word of their own. */
+  onFeature: ((slot: number, word: number) => void) | undefined;
   #entries: Entry[] = [];
 
   /** @throws RangeError when more than 32 are registered. */
@@ -96,6 +98,7 @@ export class InterceptorSet {
       if (e.wants[slot]) word |= 1 << bit;
     });
     this.features[slot] = word;
+    this.onFeature?.(slot, word);
   }
 
   #rebuild(): void {

@@ -10,6 +10,7 @@ import { WORD } from '../kernel/process-block.ts';
 import { BAD_HOST_FD } from '../kernel/fd-table.ts';
 import type { Arg, GuestAddr, SyscallFrame } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
+import { type QuickExceptions, type QuickPlan, quickPlan } from './quick.ts';
 
 export type GuestIsa = 'x86_64' | 'aarch64' | 'arm' | 'riscv64' | 'mips';
 
@@ -241,6 +242,10 @@ export interface Syscall {
   readonly interrupted: 'restart' | 'eintr';
   /** Decodes the arguments of the frame and runs the call; undefined: ENOSYS. */
   readonly run: Handler | undefined;
+  /** How machine code makes the call by itself (kernel/quick-call.ts); undefined: it cannot. */
+  readonly quick: QuickPlan | undefined;
+  /** To be called when a quick call ended in −EINTR, with its arguments in the frame. */
+  readonly quickInterrupted: ((task: Task, frame: SyscallFrame) => void) | undefined;
 }
 
 type ArgTypes = Readonly<Record<string, ValueType<never> | ValueType>>;
@@ -263,6 +268,13 @@ export interface SyscallSpec<A extends ArgTypes> {
   readonly interrupted?: 'restart' | 'eintr';
   /** Changes what the host thread keeps: a later guest thread on the same one must not find it so (emulator/threads.ts). */
   readonly lasting?: 'credentials' | 'scheduling';
+  /**
+   * For a `run` that does no more than `forward` does where descriptors are ordinary ones and addresses in the guest's space.
+   * Names the arguments of which that is true only in part.
+   */
+  readonly quick?: true | QuickExceptions;
+  /** What `run` does after −EINTR, for quick calls. */
+  readonly afterInterruption?: (task: Task, args: Decoded<A>) => void;
   /** May throw SyscallError or GuestFault. Result ≥ 0 or −errno; bigint where 2^53 is not enough. */
   readonly run?: ((task: Task, args: Decoded<A>, frame: SyscallFrame) => number | bigint) | typeof forward;
 }
@@ -279,6 +291,8 @@ export function syscall<const A extends ArgTypes>(spec: SyscallSpec<A>): Syscall
   if ((run === undefined) !== (spec.support.level === 'none')) {
     throw new Error(`syscall ${spec.name}: a handler and support level ${spec.support.level} contradict each other`);
   }
+  const quick = (run === forward || spec.quick !== undefined) && spec.lasting === undefined;
+  const { afterInterruption } = spec;
   const handler = run === undefined ? undefined : run === forward ? forwarder(spec.name, args) : decoder(args, run as AnyRun);
   return {
     name: spec.name,
@@ -290,6 +304,8 @@ export function syscall<const A extends ArgTypes>(spec: SyscallSpec<A>): Syscall
     support: spec.support,
     interrupted: spec.interrupted ?? 'restart',
     run: handler === undefined || spec.lasting === undefined ? handler : noting(handler, WORD[spec.lasting]),
+    quick: quick ? quickPlan(args, spec.quick === true ? undefined : spec.quick) : undefined,
+    quickInterrupted: afterInterruption === undefined ? undefined : (task, frame) => afterInterruption(task, decodeAll(args, frame) as Decoded<A>),
   };
 }
 
@@ -300,6 +316,10 @@ function noting(run: Handler, word: number): Handler {
     if (result >= 0) Atomics.add(task.process.block.words, word, 1);
     return result;
   };
+}
+
+function decodeAll(args: readonly SyscallArg[], frame: SyscallFrame): unknown {
+  return Object.fromEntries(args.map(({ name, type }, k) => [name, type.decode(frame, k)]));
 }
 
 type AnyRun = (task: Task, args: unknown, frame: SyscallFrame) => number | bigint;

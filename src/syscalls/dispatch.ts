@@ -8,6 +8,8 @@
 
 import { errno } from '../abi/errno.ts';
 import { GuestFault, NotEntered, type SyscallFrame, Unwind } from '../kernel/ports.ts';
+import type { InterceptorSet } from '../kernel/interceptor.ts';
+import { QUICK_NUMBERS, QUICK_OUTCOME, type QuickCalls } from '../kernel/quick-call.ts';
 import { SyscallError } from '../kernel/syscall-error.ts';
 import type { Task } from '../kernel/task.ts';
 import { syscallByNumber } from './table.ts';
@@ -28,6 +30,45 @@ export function dispatch(task: Task): void {
   if (result === -errno.EINTR || result === MINUS_EINTR) task.interruptedNr = nr;
   else task.notEntered = false;
   cpu.setSyscallResult(result);
+}
+
+/**
+ * `dispatch`, for calls that have a plan by machine code.
+ * @throws Unwind as `dispatch` does.
+ */
+export function dispatchQuickly(task: Task, quick: QuickCalls): void {
+  quick.make();
+  const outcome = quick.outcome[0] as number;
+  if (outcome === QUICK_OUTCOME.declined) {
+    dispatch(task);
+    return;
+  }
+  task.interruptedNr = -1;
+  task.notEntered = false;
+  if (outcome !== QUICK_OUTCOME.done) interrupted(task, quick, outcome);
+}
+
+function interrupted(task: Task, { outcome: [, nr = -1] }: QuickCalls, outcome: number): void {
+  task.interruptedNr = nr;
+  task.notEntered = outcome === QUICK_OUTCOME.notEntered;
+  const after = syscallByNumber(nr)?.quickInterrupted;
+  if (task.notEntered || after === undefined) return;
+  const { scratch } = task.host;
+  const mark = scratch.mark();
+  task.cpu.loadSyscall(task.frame);
+  after(task, task.frame);
+  scratch.release(mark);
+}
+
+/** Let those calls be quick that nobody wants to see. */
+export function usePlans(quick: QuickCalls, interceptors: InterceptorSet): void {
+  interceptors.onFeature = (nr, word) => {
+    if (nr >= QUICK_NUMBERS) return;
+    const plan = word === 0 ? syscallByNumber(nr)?.quick : undefined;
+    quick.plans[2 * nr] = plan?.[0] ?? 0;
+    quick.plans[2 * nr + 1] = plan?.[1] ?? 0;
+  };
+  for (let nr = 0; nr < QUICK_NUMBERS; nr++) interceptors.onFeature(nr, interceptors.feature(nr));
 }
 
 const MINUS_EINTR = BigInt(-errno.EINTR);

@@ -67,22 +67,22 @@ function positionOf(at: Arg): Arg | undefined {
 export const fileSyscalls = [
   syscall({
     name: 'read', nr: { x86_64: 0, aarch64: 63 }, class: ['desc', 'blocks'],
-    args: { fd, buf: bytesOut('count'), count: size }, ret: byteCount, support: full,
+    args: { fd, buf: bytesOut('count'), count: size }, ret: byteCount, support: full, quick: true,
     run: (task, { fd, buf, count }) => transfer(task, 'read', fd, buf, count),
   }),
   syscall({
     name: 'write', nr: { x86_64: 1, aarch64: 64 }, class: ['desc', 'blocks'],
-    args: { fd, buf: bytesIn('count'), count: size }, ret: byteCount, support: full,
+    args: { fd, buf: bytesIn('count'), count: size }, ret: byteCount, support: full, quick: true,
     run: (task, { fd, buf, count }) => transfer(task, 'write', fd, buf, count),
   }),
   syscall({
     name: 'pread64', nr: { x86_64: 17, aarch64: 67 }, class: ['desc', 'blocks'],
-    args: { fd, buf: bytesOut('count'), count: size, pos: offset }, ret: byteCount, support: full,
+    args: { fd, buf: bytesOut('count'), count: size, pos: offset }, ret: byteCount, support: full, quick: true,
     run: (task, { fd, buf, count, pos }) => transfer(task, 'pread64', fd, buf, count, pos),
   }),
   syscall({
     name: 'pwrite64', nr: { x86_64: 18, aarch64: 68 }, class: ['desc', 'blocks'],
-    args: { fd, buf: bytesIn('count'), count: size, pos: offset }, ret: byteCount, support: full,
+    args: { fd, buf: bytesIn('count'), count: size, pos: offset }, ret: byteCount, support: full, quick: true,
     run: (task, { fd, buf, count, pos }) => transfer(task, 'pwrite64', fd, buf, count, pos),
   }),
   syscall({
@@ -121,7 +121,7 @@ export const fileSyscalls = [
   }),
   syscall({
     name: 'lseek', nr: { x86_64: 8, aarch64: 62 }, class: ['desc'],
-    args: { fd, offset, whence: choice('whence') }, ret: offset, support: full,
+    args: { fd, offset, whence: choice('whence') }, ret: offset, support: full, quick: true,
     run: (task, { fd, offset, whence }) => {
       if (task.fds.special(fd) !== undefined) {
         const moved = seekSpecial(task, fd, offset, whence);

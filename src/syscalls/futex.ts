@@ -6,6 +6,8 @@
 import { errno } from '../abi/errno.ts';
 import { futexFlags, futexOps } from '../abi/constants/process.ts';
 import { at, futexWaitv } from '../abi/structs.ts';
+import type { GuestAddr } from '../kernel/ports.ts';
+import type { Task } from '../kernel/task.ts';
 import { array, choice, flags, full, int, pid, pointer, size, struct, structOut, syscall, uint, ulong, partial } from './declare.ts';
 
 const op = futexOps.values;
@@ -17,17 +19,23 @@ const timed = new Set<number>([
 const ROBUST_LIST_HEAD = 24;
 const MAX_WAITV = 128;
 
+/** A wait with a time limit ends in EINTR whatever the handler's flags: futex(2), signal(7). */
+function limited(task: Task, word: number, utime: GuestAddr): void {
+  if (timed.has(word & CMD_MASK) && utime !== 0) task.process.signals.noRestart(task);
+}
+
 export const futexSyscalls = [
   syscall({
     name: 'futex', nr: { x86_64: 202, aarch64: 98 }, class: ['blocks'],
     args: { uaddr: pointer, op: choice('futex'), val: uint, utime: struct('timespec', 16), uaddr2: pointer, val3: uint },
     ret: int, support: full,
+    quick: { op: [op.FUTEX_WAIT, op.FUTEX_WAKE, op.FUTEX_WAIT_BITSET, op.FUTEX_WAKE_BITSET], uaddr2: 'ignored' },
+    afterInterruption: (task, { op, utime }) => limited(task, op, utime),
     run: (task, { uaddr, op: word, val, utime, uaddr2, val3 }, frame) => {
       const command = word & CMD_MASK;
       const fourth = timed.has(command) ? task.pointer(utime, 16) : (frame.i64[3] as bigint);
       const result = task.call('futex', task.pointer(uaddr, 4), word, val, fourth, task.pointer(uaddr2, 4), val3);
-      // A wait with a time limit ends in EINTR whatever the handler's flags: futex(2), signal(7).
-      if (result === -errno.EINTR && timed.has(command) && utime !== 0) task.process.signals.noRestart(task);
+      if (result === -errno.EINTR) limited(task, word, utime);
       return result;
     },
   }),

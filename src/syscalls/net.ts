@@ -71,6 +71,7 @@ export const netSyscalls = [
   syscall({
     name: 'sendto', nr: { x86_64: 44, aarch64: 206 }, class: ['net', 'blocks'],
     args: { fd, buff: bytesIn('len'), len: size, flags: msgFlags, addr: sockaddrIn('addr_len'), addr_len: int }, ret: size, support: full,
+    quick: { addr: 'absent', addr_len: 'absent' }, afterInterruption: (task, { fd }) => void timeLimited(task, fd, SO_SNDTIMEO, -errno.EINTR),
     run: (task, { fd, buff, len, flags, addr, addr_len }) => {
       const length = task.room(buff, len);
       const host = task.pointer(buff, Math.max(0, length));
@@ -82,6 +83,7 @@ export const netSyscalls = [
     name: 'recvfrom', nr: { x86_64: 45, aarch64: 207 }, class: ['net', 'blocks'],
     args: { fd, ubuf: bytesOut('size'), size, flags: msgFlags, addr: sockaddrOut('addr_len'), addr_len: structInOut('socklen_t', 4) },
     ret: size, support: full,
+    quick: { addr: 'absent', addr_len: 'absent' }, afterInterruption: (task, { fd }) => void timeLimited(task, fd, SO_RCVTIMEO, -errno.EINTR),
     run: (task, { fd, ubuf, size, flags, addr, addr_len }) => {
       const length = task.room(ubuf, size);
       const host = task.pointer(ubuf, Math.max(0, length));

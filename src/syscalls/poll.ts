@@ -121,7 +121,7 @@ export const pollSyscalls = [
   syscall({
     name: 'epoll_wait', nr: { x86_64: 232 }, class: ['desc', 'blocks'],
     args: { epfd: fd, events: array('epoll_event', EPOLL_EVENT, 'maxevents', 'out'), maxevents: int, timeout: int },
-    ret: int, support: full, interrupted: 'eintr',
+    ret: int, support: full, interrupted: 'eintr', quick: true,
     run: (task, { epfd, events, maxevents, timeout }) =>
       withEvents(task, events, maxevents, (address) => task.call('epoll_pwait', task.hostFd(epfd), address, maxevents, timeout, 0, SIGSET)),
   }),
@@ -131,7 +131,7 @@ export const pollSyscalls = [
       epfd: fd, events: array('epoll_event', EPOLL_EVENT, 'maxevents', 'out'), maxevents: int, timeout: int,
       sigmask: sigset('sigsetsize'), sigsetsize: size,
     },
-    ret: int, support: full, interrupted: 'eintr',
+    ret: int, support: full, interrupted: 'eintr', quick: { sigmask: 'absent' },
     run: (task, { epfd, events, maxevents, timeout, sigmask, sigsetsize }) =>
       underMask(task, sigmask, sigsetsize, (mask) =>
         withEvents(task, events, maxevents, (address) => task.call('epoll_pwait', task.hostFd(epfd), address, maxevents, timeout, mask, SIGSET)),

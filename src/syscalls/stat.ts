@@ -76,7 +76,7 @@ export const statSyscalls = [
   }),
   syscall({
     name: 'fstat', nr: { x86_64: 5, aarch64: 80 }, class: ['desc', 'fstat', 'stat-like'],
-    args: { fd, statbuf: stat }, support: full,
+    args: { fd, statbuf: stat }, support: full, quick: true,
     run: (task, { fd, statbuf }) => {
       const own = ownFile(task, fd);
       const target = task.pointer(statbuf, STAT);

@@ -1,5 +1,6 @@
 /** The guest's registers as the kernel layer, the hooks and the debugger see them: GuestCpu over state memory. */
 import type { GuestCpu, SyscallFrame } from '../../kernel/ports.ts';
+import type { CallRegisters } from '../../kernel/quick-call.ts';
 import { FIXED_FLAGS, GPR_NAMES, INITIAL, REST_FLAGS, RFLAGS, STATE, STATUS_FLAGS, STEP_FLAGS } from './cpu-state.ts';
 import { cpuModel } from './cpuid.ts';
 import { statusFlags } from './flags.ts';
@@ -11,8 +12,11 @@ import { fxrstorState, FXSAVE_SIZE, fxsaveState, initialState, xrstorState, xsav
 const WORDS = new Map<string, number>([...GPR_NAMES.map((name, k) => [name, STATE.gpr + 8 * k] as const), ['rip', STATE.rip], ['fs_base', STATE.fsBase], ['gs_base', STATE.gsBase]]);
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
 /** System-call arguments: rdi rsi rdx r10 r8 r9. */
-const ARGUMENTS = [7, 6, 2, 10, 8, 9].map((n) => STATE.gpr + 8 * n);
+const argument = (n: number): number => STATE.gpr + 8 * n;
+const ARGUMENTS = [argument(7), argument(6), argument(2), argument(10), argument(8), argument(9)] as const;
 const RAX = STATE.gpr;
+/** The same for who makes calls from state memory itself. */
+export const callRegisters: CallRegisters = { number: RAX, arguments: ARGUMENTS, result: RAX };
 const RSP = STATE.gpr + 32;
 /** RF cannot be seen by the guest; it is accepted and forgotten. */
 const WRITABLE = STATUS_FLAGS | REST_FLAGS | RFLAGS.DF;
