@@ -93,9 +93,11 @@ export function signalName(signal: number): string {
   return String(signal);
 }
 
-/** The bit of `signal` in a sigset word. */
+const bits: readonly bigint[] = Array.from({ length: NSIG + 1 }, (_, signal) => (signal === 0 ? 0n : 1n << BigInt(signal - 1)));
+
+/** The bit of `signal`, 1 … NSIG, in a sigset word. */
 export function sigbit(signal: number): bigint {
-  return 1n << BigInt(signal - 1);
+  return bits[signal] as bigint;
 }
 
 /** What can never be blocked, caught or ignored. */

@@ -12,7 +12,7 @@ import { otherThreads } from './other-threads.ts';
 import { WORD } from '../kernel/process-block.ts';
 import { BLOCK_ALL_BUT_FAULTS } from './stubs-x64.ts';
 import {
-  QUEUE_ENTRIES, SIGINFO_SIZE, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_HEAD, SLOT_MUTED, SLOT_PENDING, SLOT_QUEUE, SLOT_SIZE,
+  QUEUE_ENTRIES, SIGINFO_SIZE, SLOT_FAULT, SLOT_FLAG_POINTER, SLOT_HEAD, SLOT_MUTED, SLOT_OLD_MASK, SLOT_PENDING, SLOT_QUEUE, SLOT_SIZE,
   SLOT_STACK, SLOT_TAIL,
 } from './thread-slot.ts';
 
@@ -28,6 +28,8 @@ const SA_NOCLDSTOP = 0x1;
 const SA_NOCLDWAIT = 0x2;
 const SA_RESTART = 0x1000_0000;
 const SIGSET_BYTES = 8;
+/** Of the low word of a mask, what the host may block: all but SIGSEGV and SIGBUS. */
+const HOST_MASK = ~((1 << (SIGBUS - 1)) | (1 << (SIGSEGV - 1)));
 const AT_FDCWD = -100;
 /** The last real-time signal: nothing of Node's or the C library's own. */
 const MUTING_SIGNAL = 64;
@@ -59,10 +61,16 @@ function blocks(tid: number, signal: number): boolean {
 
 export class HostSignals {
   readonly #host: LinuxHost;
+  /** The entries of the queue. */
+  readonly #queue: readonly Uint8Array[];
+  readonly #maskNumber: number;
 
   /** Gives the thread its alternate signal stack, without which no signal may be caught. */
   constructor(host: LinuxHost) {
     this.#host = host;
+    this.#maskNumber = host.nr['rt_sigprocmask'] as number;
+    const { buffer, byteOffset } = host.slot;
+    this.#queue = Array.from({ length: QUEUE_ENTRIES }, (_, k) => new Uint8Array(buffer, byteOffset + SLOT_QUEUE + k * SIGINFO_SIZE, SIGINFO_SIZE));
     this.#withScratch(24, (at, view, address) => {
       view.setBigUint64(at, BigInt(host.slotAddress + SLOT_STACK), true);
       view.setBigUint64(at + 16, BigInt(SLOT_SIZE - SLOT_STACK), true);
@@ -135,9 +143,8 @@ export class HostSignals {
       slot.setInt32(SLOT_PENDING, 0, true);
       return undefined;
     }
-    const at = SLOT_QUEUE + (tail % QUEUE_ENTRIES) * SIGINFO_SIZE;
     // Out of Buffer's pool: an array of its own would be memory of malloc's.
-    const info = Buffer.from(new Uint8Array(slot.buffer, slot.byteOffset + at, SIGINFO_SIZE));
+    const info = Buffer.from(this.#queue[tail % QUEUE_ENTRIES] as Uint8Array);
     slot.setUint32(SLOT_TAIL, (tail + 1) >>> 0, true);
     if (((tail + 1) >>> 0) === slot.getUint32(SLOT_HEAD, true)) slot.setInt32(SLOT_PENDING, 0, true);
     return { signal: info.readInt32LE(0), info };
@@ -145,10 +152,11 @@ export class HostSignals {
 
   /** The calling thread's signal mask. Memory faults are never blocked on the host: wasm traps need them. */
   setMask(blocked: bigint): void {
-    this.#withScratch(8, (at, view, address) => {
-      view.setBigUint64(at, BigInt.asUintN(64, blocked & BLOCK_ALL_BUT_FAULTS), true);
-      this.#host.syscall(this.#host.nr['rt_sigprocmask']!, SIG_SETMASK, address, 0, SIGSET_BYTES);
-    });
+    // The slot's own place for a mask; the stubs that use it set it anew.
+    const { slot, slotAddress } = this.#host;
+    slot.setBigInt64(SLOT_OLD_MASK, blocked, true);
+    slot.setInt32(SLOT_OLD_MASK, slot.getInt32(SLOT_OLD_MASK, true) & HOST_MASK, true);
+    this.#host.syscall(this.#maskNumber, SIG_SETMASK, slotAddress + SLOT_OLD_MASK, 0, SIGSET_BYTES);
   }
 
   getMask(): bigint {

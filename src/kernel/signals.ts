@@ -126,7 +126,12 @@ export class Signals {
   readonly #restarts: (nr: number) => boolean;
   /** handler, flags, restorer, mask per signal; shared memory, so that threads on other Workers see it. */
   readonly #actions: BigUint64Array;
+  /** The same as 32-bit words, low ones first: numbers are quicker than BigInts. */
+  readonly #actionWords: Uint32Array;
   readonly #tasks = new Map<Task, TaskSignals>();
+  /** Whom `of` was asked for last. */
+  #lastTask: Task | undefined;
+  #lastState: TaskSignals | undefined;
   /** Something beside the host queue asks for deliverPending: a changed mask, a signal raised here. */
   #attention = false;
   /**
@@ -150,6 +155,7 @@ export class Signals {
     this.#frames = frames;
     this.#restarts = restarts;
     this.#actions = new BigUint64Array(actions);
+    this.#actionWords = new Uint32Array(actions);
     process.block.publish('actions', process.host.sharedAddress(actions));
   }
 
@@ -174,6 +180,7 @@ export class Signals {
   /** A thread begins: nothing is pending, no alternate stack. Its mask is to be set. */
   begin(task: Task): void {
     this.#tasks.clear();
+    this.#lastTask = undefined;
     this.of(task);
     while (this.#port.take() !== undefined);
     this.#attention = false;
@@ -219,11 +226,14 @@ export class Signals {
 
   /** The signal state of a thread. */
   of(task: Task): TaskSignals {
+    if (task === this.#lastTask && this.#lastState !== undefined) return this.#lastState;
     let state = this.#tasks.get(task);
     if (state === undefined) {
       state = { mask: 0n, restoreMask: undefined, pending: [], altstack: { sp: 0, size: 0, flags: 0 }, noRestart: false, hostMask: -1n };
       this.#tasks.set(task, state);
     }
+    this.#lastTask = task;
+    this.#lastState = state;
     return state;
   }
 
@@ -235,17 +245,21 @@ export class Signals {
   /** Forget a thread that ended. */
   drop(task: Task): void {
     this.#tasks.delete(task);
+    this.#lastTask = undefined;
   }
 
   action(signal: number): SigAction {
     const at = signal * WORDS;
-    const word = this.#actions;
     return {
-      handler: Number(word[at]),
-      flags: Number(word[at + 1]),
-      restorer: Number(word[at + 2]),
-      mask: word[at + 3] as bigint,
+      handler: this.#actionNumber(at),
+      flags: this.#actionWords[2 * (at + 1)] as number,
+      restorer: this.#actionNumber(at + 2),
+      mask: this.#actions[at + 3] as bigint,
     };
+  }
+
+  #actionNumber(at: number): number {
+    return (this.#actionWords[2 * at] as number) + (this.#actionWords[2 * at + 1] as number) * 4294967296;
   }
 
   /** rt_sigaction's effect. 0 or −errno. */
@@ -263,7 +277,7 @@ export class Signals {
 
   /** Has the guest a handler for any signal? Only then can a signal slip in before a blocking call. */
   get catches(): boolean {
-    return this.#actions[0] !== 0n;
+    return this.#actionWords[0] !== 0;
   }
 
   #tellFaults(wanted: boolean): void {
@@ -388,7 +402,7 @@ export class Signals {
       this.#attention = false;
       arrived += this.#drain(state);
       for (let k = this.#next(state); k >= 0; k = this.#next(state)) {
-        const [{ signal, info }] = state.pending.splice(k, 1) as [{ signal: number; info: Uint8Array }];
+        const { signal, info } = takeAt(state.pending, k);
         const action = this.action(signal);
         if (action.handler === SIG_IGN) continue;
         if (action.handler === SIG_DFL) {
@@ -509,15 +523,16 @@ export class Signals {
   /** Index of the next deliverable signal: faults first, then by number, as the kernel takes them. −1: none. */
   #next(state: TaskSignals): number {
     let best = -1;
-    let rank = Number.POSITIVE_INFINITY;
-    state.pending.forEach(({ signal }, k) => {
-      if ((state.mask & sigbit(signal)) !== 0n) return;
+    let rank = NSIG + 1;
+    for (let k = 0; k < state.pending.length; k++) {
+      const signal = state.pending[k]?.signal as number;
+      if ((state.mask & sigbit(signal)) !== 0n) continue;
       const r = SYNCHRONOUS.includes(signal) ? signal - NSIG : signal;
       if (r < rank) {
         rank = r;
         best = k;
       }
-    });
+    }
     return best;
   }
 
@@ -558,6 +573,11 @@ export class Signals {
     else if (handler === SIG_IGN) this.#port.ignore(signal);
     else this.#port.catch(signal, { noChildStop: (flags & sa.SA_NOCLDSTOP) !== 0, noChildWait: (flags & sa.SA_NOCLDWAIT) !== 0 });
   }
+}
+
+/** Take entry `k`, mostly the last one there is. */
+function takeAt<T>(list: T[], k: number): T {
+  return (k === list.length - 1 ? list.pop() : list.splice(k, 1)[0]) as T;
 }
 
 /** Standard signals do not queue: one that is already pending is lost. Real-time ones do. */

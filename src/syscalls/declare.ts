@@ -242,6 +242,11 @@ export interface Syscall {
   readonly interrupted: 'restart' | 'eintr';
   /** Decodes the arguments of the frame and runs the call; undefined: ENOSYS. */
   readonly run: Handler | undefined;
+  /**
+   * For a call that sets all registers itself, its result's included: `run` without leaving by an exception, where nobody stands in
+   * between.
+   */
+  readonly resume: ((task: Task) => void) | undefined;
   /** How machine code makes the call by itself (kernel/quick-call.ts); undefined: it cannot. */
   readonly quick: QuickPlan | undefined;
   /** To be called when a quick call ended in −EINTR, with its arguments in the frame. */
@@ -273,6 +278,7 @@ export interface SyscallSpec<A extends ArgTypes> {
    * Names the arguments of which that is true only in part.
    */
   readonly quick?: true | QuickExceptions;
+  readonly resume?: (task: Task) => void;
   /** What `run` does after −EINTR, for quick calls. */
   readonly afterInterruption?: (task: Task, args: Decoded<A>) => void;
   /** May throw SyscallError or GuestFault. Result ≥ 0 or −errno; bigint where 2^53 is not enough. */
@@ -304,6 +310,7 @@ export function syscall<const A extends ArgTypes>(spec: SyscallSpec<A>): Syscall
     support: spec.support,
     interrupted: spec.interrupted ?? 'restart',
     run: handler === undefined || spec.lasting === undefined ? handler : noting(handler, WORD[spec.lasting]),
+    resume: spec.resume,
     quick: quick ? quickPlan(args, spec.quick === true ? undefined : spec.quick) : undefined,
     quickInterrupted: afterInterruption === undefined ? undefined : (task, frame) => afterInterruption(task, decodeAll(args, frame) as Decoded<A>),
   };

@@ -23,8 +23,15 @@ export function dispatch(task: Task): void {
   cpu.loadSyscall(frame);
   const { nr } = frame;
   task.interruptedNr = -1;
+  const direct = process.interceptors.feature(nr) === 0;
+  const resume = direct ? syscallByNumber(nr)?.resume : undefined;
+  if (resume !== undefined) {
+    task.notEntered = false;
+    resume(task);
+    return;
+  }
   const result =
-    process.interceptors.feature(nr) === 0
+    direct
       ? invoke(task, nr, frame)
       : process.interceptors.run(task, frame, (task.original ??= (inner) => invoke64(task, inner)));
   if (result === -errno.EINTR || result === MINUS_EINTR) task.interruptedNr = nr;

@@ -114,6 +114,7 @@ export const signalSyscalls = [
   }),
   syscall({
     name: 'rt_sigreturn', nr: { x86_64: 15, aarch64: 139 }, class: ['signal'], args: {}, support: full,
+    resume: (task) => task.process.signals.sigreturn(task),
     run: (task) => {
       task.process.signals.sigreturn(task);
       throw new Unwind('sigreturn');

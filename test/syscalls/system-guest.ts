@@ -4,7 +4,7 @@ import { HostSignals } from '../../src/host/signals.ts';
 import type { LinuxHost } from '../../src/host/linux-host.ts';
 import type { SignalFrames } from '../../src/kernel/signals.ts';
 import { Signals } from '../../src/kernel/signals.ts';
-import { x86SignalFrames } from '../../src/isa/x86_64/signal-frame.ts';
+import { order, x86SignalFrames } from '../../src/isa/x86_64/signal-frame.ts';
 import { spaceLimits } from '../../src/syscalls/scheduling.ts';
 import { syscallByNumber } from '../../src/syscalls/table.ts';
 import { FakeCpu, Guest } from './guest.ts';
@@ -43,14 +43,34 @@ export class RegisterCpu extends FakeCpu {
   /** No XSAVE. */
   readonly extendedState = 0;
   readonly floatingSize = 512;
-  saveFloating(image: Uint8Array): void {
-    image.set(this.fpu);
+  saveFloating(image: DataView): void {
+    new Uint8Array(image.buffer).set(this.fpu);
   }
   restoreExtended(): boolean {
     return false;
   }
-  restoreLegacy(image: Uint8Array): void {
-    this.fpu.set(image);
+  restoreLegacy(image: DataView): void {
+    this.fpu.set(new Uint8Array(image.buffer, 0, 512));
+  }
+  get eflags(): number {
+    return Number(this.getRegister('eflags'));
+  }
+  set eflags(value: number) {
+    this.registers.set('eflags', BigInt(value));
+  }
+  setArguments(...values: number[]): void {
+    ['rdi', 'rsi', 'rdx'].forEach((name, k) => this.setRegister(name, BigInt(values[k] as number)));
+    this.result = 0n;
+  }
+  saveRegisters(words: Int32Array, at: number): void {
+    const target = new BigUint64Array(words.buffer, 4 * at, order.length);
+    order.forEach((name, k) => {
+      target[k] = this.getRegister(name) ?? 0n;
+    });
+  }
+  loadRegisters(words: Int32Array, at: number): void {
+    const from = new BigUint64Array(words.buffer, 4 * at, order.length);
+    order.forEach((name, k) => this.setRegister(name, from[k]));
   }
   resetFloating(): void {
     this.fpu.fill(0);

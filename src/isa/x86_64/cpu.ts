@@ -17,6 +17,8 @@ const ARGUMENTS = [argument(7), argument(6), argument(2), argument(10), argument
 const RAX = STATE.gpr;
 /** The same for who makes calls from state memory itself. */
 export const callRegisters: CallRegisters = { number: RAX, arguments: ARGUMENTS, result: RAX };
+/** Words of r8 … r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp and rip. */
+const SIGNAL_ORDER = [...[8, 9, 10, 11, 12, 13, 14, 15, 7, 6, 5, 3, 2, 0, 1, 4].map((n) => (STATE.gpr + 8 * n) >> 2), STATE.rip >> 2];
 const RSP = STATE.gpr + 32;
 /** RF cannot be seen by the guest; it is accepted and forgotten. */
 const WRITABLE = STATUS_FLAGS | REST_FLAGS | RFLAGS.DF;
@@ -37,6 +39,7 @@ export class X86Cpu implements GuestCpu {
   }
   readonly registerNames: readonly string[] = [...GPR_NAMES, 'rip', 'eflags', ...SEGMENTS, 'fs_base', 'gs_base', 'mxcsr', 'fcw', 'fsw', 'ftw'];
   readonly #state: DataView;
+  readonly #words: Int32Array;
   /** Told when MXCSR was given from outside of translated code what plain floating point does not do. */
   onFloatControl: (() => void) | undefined;
 
@@ -45,6 +48,7 @@ export class X86Cpu implements GuestCpu {
 
   constructor(state: ArrayBufferLike) {
     this.#state = new DataView(state);
+    this.#words = new Int32Array(state, 0, STATE.end >> 2);
   }
 
   /** Registers as Linux gives them to a new program: everything zero but the control words and segments. */
@@ -113,6 +117,31 @@ export class X86Cpu implements GuestCpu {
     }
   }
 
+  /** r8 … rip in the order of struct sigcontext_64, as words from `at` on. */
+  saveRegisters(words: Int32Array, at: number): void {
+    const state = this.#words;
+    for (let k = 0; k < SIGNAL_ORDER.length; k++) {
+      const from = SIGNAL_ORDER[k] as number;
+      words[at + 2 * k] = state[from] as number;
+      words[at + 2 * k + 1] = state[from + 1] as number;
+    }
+  }
+  loadRegisters(words: Int32Array, at: number): void {
+    const state = this.#words;
+    for (let k = 0; k < SIGNAL_ORDER.length; k++) {
+      const to = SIGNAL_ORDER[k] as number;
+      state[to] = words[at + 2 * k] as number;
+      state[to + 1] = words[at + 2 * k + 1] as number;
+    }
+  }
+
+  setArguments(a: number, b: number, c: number): void {
+    this.#setWord(ARGUMENTS[0], a);
+    this.#setWord(ARGUMENTS[1], b);
+    this.#setWord(ARGUMENTS[2], c);
+    this.#setWord(RAX, 0);
+  }
+
   /** RFLAGS, computed from what the last instructions recorded. */
   get eflags(): number {
     const s = this.#state;
@@ -123,7 +152,8 @@ export class X86Cpu implements GuestCpu {
     const s = this.#state;
     const v = value & WRITABLE;
     s.setInt32(STATE.ccOp, 0, true);
-    s.setBigUint64(STATE.ccA, BigInt(v & STATUS_FLAGS), true);
+    s.setInt32(STATE.ccA, v & STATUS_FLAGS, true);
+    s.setInt32(STATE.ccA + 4, 0, true);
     s.setInt32(STATE.df, (v & RFLAGS.DF) !== 0 ? 1 : 0, true);
     s.setInt32(STATE.rflagsRest, v & REST_FLAGS, true);
     if ((v & STEP_FLAGS) !== 0) this.onStepping?.();
@@ -190,18 +220,18 @@ export class X86Cpu implements GuestCpu {
     return this.extendedState === 0 ? FXSAVE_SIZE : xsaveSize(this.extendedState);
   }
   /** The XSAVE image, or without XSAVE the FXSAVE image: `floatingSize` bytes, for signal frames. */
-  saveFloating(image: Uint8Array): void {
+  saveFloating(image: DataView): void {
     if (this.extendedState === 0) fxsaveState(this.#state, image);
     else xsaveState(this.#state, image, this.extendedState);
   }
   /** Load the components of `wanted` from an XSAVE image, the others become initial; false if the image is not valid. */
-  restoreExtended(image: Uint8Array, wanted: number): boolean {
+  restoreExtended(image: DataView, wanted: number): boolean {
     const done = xrstorState(this.#state, image, this.extendedState, wanted);
     this.#checkFloat();
     return done;
   }
   /** Load an FXSAVE image; the upper halves of the vector registers become zero. */
-  restoreLegacy(image: Uint8Array): void {
+  restoreLegacy(image: DataView): void {
     initialState(this.#state);
     fxrstorState(this.#state, image);
     this.#checkFloat();

@@ -21,11 +21,17 @@ export interface X86SignalCpu extends GuestCpu {
   readonly extendedState: number;
   /** Bytes `saveFloating` writes. */
   readonly floatingSize: number;
-  saveFloating(image: Uint8Array): void;
+  saveFloating(image: DataView): void;
   /** False: the image is not valid, nothing is changed. */
-  restoreExtended(image: Uint8Array, wanted: number): boolean;
-  restoreLegacy(image: Uint8Array): void;
+  restoreExtended(image: DataView, wanted: number): boolean;
+  restoreLegacy(image: DataView): void;
   resetFloating(): void;
+  /** The registers of `order`, 64 bits each, to or from words from `at` on. */
+  saveRegisters(words: Int32Array, at: number): void;
+  loadRegisters(words: Int32Array, at: number): void;
+  eflags: number;
+  /** A function's first three arguments (rdi, rsi, rdx), with rax 0. */
+  setArguments(a: number, b: number, c: number): void;
 }
 
 const RED_ZONE = 128;
@@ -36,8 +42,8 @@ const SIGMASK = MCONTEXT + 256;
 const SIGINFO = SIGMASK + 8;
 const FRAME_SIZE = SIGINFO + 128;
 /** UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS: the frame holds a right ss; UC_FP_XSTATE: and an XSAVE area. */
-const UC_FLAGS = 6n;
-const UC_FP_XSTATE = 1n;
+const UC_FLAGS = 6;
+const UC_FP_XSTATE = 1;
 /** struct _fpx_sw_bytes and the number behind the area. */
 const SOFTWARE = { magic1: 464, extendedSize: 468, features: 472, size: 480 } as const;
 const MAGIC1 = 0x46505853;
@@ -47,16 +53,16 @@ const XSAVE_MIN = 576;
 const SYSCALL_LENGTH = 2;
 
 /** General registers in the order of struct sigcontext_64. */
-const registers = ['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rdi', 'rsi', 'rbp', 'rbx', 'rdx', 'rax', 'rcx', 'rsp', 'rip'] as const;
-const EFLAGS = MCONTEXT + registers.length * 8;
+export const order = ['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rdi', 'rsi', 'rbp', 'rbx', 'rdx', 'rax', 'rcx', 'rsp', 'rip'] as const;
+const EFLAGS = MCONTEXT + order.length * 8;
 const SEGMENTS = EFLAGS + 8;
 const FPSTATE = SEGMENTS + 8 + 4 * 8;
-const CS = 0x33n;
-const SS = 0x2bn;
+const CS = 0x33;
+const SS = 0x2b;
 /** Flags user code may set: AC OF DF TF SF ZF AF PF CF (and RF). */
-const USER_FLAGS = 0x50dd5n;
+const USER_FLAGS = 0x50dd5;
 /** Cleared for the handler: DF, RF, TF. */
-const HANDLER_CLEARS = 0x10500n;
+const HANDLER_CLEARS = 0x10500;
 
 /**
  * Where frames are made and read, one at a time. Made once: arrays of these sizes are memory of malloc's, which would be most of
@@ -64,8 +70,17 @@ const HANDLER_CLEARS = 0x10500n;
  */
 const frameBytes = new Uint8Array(FRAME_SIZE);
 const frameView = new DataView(frameBytes.buffer);
-const floatingBytes = new Uint8Array(1024);
-const floatingView = new DataView(floatingBytes.buffer);
+const frameWords = new Int32Array(frameBytes.buffer);
+/** What rt_sigreturn reads of it. */
+const frameHead = frameBytes.subarray(0, SIGINFO);
+const floatingView = new DataView(new ArrayBuffer(1024));
+const legacyBytes = new Uint8Array(floatingView.buffer, 0, FXSAVE_SIZE);
+let lastPart = legacyBytes;
+/** The first `length` bytes of the floating-point image. */
+function floatingBytes(length: number): Uint8Array {
+  if (lastPart.length !== length) lastPart = new Uint8Array(floatingView.buffer, 0, length);
+  return lastPart;
+}
 
 export const x86SignalFrames: SignalFrames = {
   push(task: Task, delivery: Delivery): void {
@@ -75,53 +90,50 @@ export const x86SignalFrames: SignalFrames = {
     if ((action.flags & sa.SA_RESTORER) === 0) throw new GuestFault(action.restorer);
     const top = delivery.stackTop ?? cpu.sp - RED_ZONE;
     const extended = cpu.extendedState;
-    const image = floatingBytes.subarray(0, cpu.floatingSize + (extended === 0 ? 0 : 4));
+    const size = cpu.floatingSize;
+    const image = floatingBytes(size + (extended === 0 ? 0 : 4));
     const fpstate = down(top - image.length, 64);
     const frame = down(fpstate - FRAME_SIZE, 16) - 8;
     if (frame < 0) throw new GuestFault(frame);
 
-    cpu.saveFloating(image);
+    cpu.saveFloating(floatingView);
     if (extended !== 0) {
       const area = floatingView;
       area.setUint32(SOFTWARE.magic1, MAGIC1, true);
       area.setUint32(SOFTWARE.extendedSize, image.length, true);
-      area.setBigUint64(SOFTWARE.features, BigInt(extended), true);
-      area.setUint32(SOFTWARE.size, cpu.floatingSize, true);
-      area.setUint32(cpu.floatingSize, MAGIC2, true);
+      area.setUint32(SOFTWARE.features, extended, true);
+      area.setUint32(SOFTWARE.features + 4, 0, true);
+      area.setUint32(SOFTWARE.size, size, true);
+      area.setUint32(size, MAGIC2, true);
     }
-    const bytes = frameBytes.fill(0);
+    frameWords.fill(0);
     const view = frameView;
-    view.setBigUint64(0, BigInt(action.restorer), true);
-    view.setBigUint64(UCONTEXT, extended === 0 ? UC_FLAGS : UC_FLAGS | UC_FP_XSTATE, true);
-    view.setBigUint64(STACK, BigInt(delivery.altstack.sp), true);
+    setAddress(0, action.restorer);
+    view.setUint32(UCONTEXT, extended === 0 ? UC_FLAGS : UC_FLAGS | UC_FP_XSTATE, true);
+    setAddress(STACK, delivery.altstack.sp);
     view.setUint32(STACK + 8, delivery.altstack.flags >>> 0, true);
-    view.setBigUint64(STACK + 16, BigInt(delivery.altstack.size), true);
-    registers.forEach((name, k) => {
-      const value = name === 'rip' ? BigInt(cpu.pc) : (cpu.getRegister(name) ?? 0n);
-      view.setBigUint64(MCONTEXT + 8 * k, BigInt.asUintN(64, value), true);
-    });
-    view.setBigUint64(EFLAGS, BigInt.asUintN(64, cpu.getRegister('eflags') ?? 0x202n), true);
-    view.setBigUint64(SEGMENTS, CS | (SS << 48n), true);
+    setAddress(STACK + 16, delivery.altstack.size);
+    cpu.saveRegisters(frameWords, MCONTEXT >> 2);
+    const { eflags } = cpu;
+    view.setInt32(EFLAGS, eflags, true);
+    view.setInt32(SEGMENTS, CS, true);
+    view.setInt32(SEGMENTS + 4, SS << 16, true);
     view.setBigUint64(MCONTEXT + 168, delivery.savedMask, true);
     // si_addr of a fault is what the processor left in cr2.
     const fault = signal === 11 || signal === 7;
     if (fault) view.setBigUint64(MCONTEXT + 176, new DataView(info.buffer, info.byteOffset).getBigUint64(16, true), true);
     if (fault) view.setBigUint64(MCONTEXT + 160, 14n, true);
-    view.setBigUint64(FPSTATE, BigInt(fpstate), true);
+    setAddress(FPSTATE, fpstate);
     view.setBigUint64(SIGMASK, delivery.savedMask, true);
-    bytes.set(info, SIGINFO);
+    frameBytes.set(info, SIGINFO);
     task.memory.write(fpstate, image);
-    task.memory.write(frame, bytes);
+    task.memory.write(frame, frameBytes);
 
     // A handler starts with the floating-point state of a new program.
     cpu.resetFloating();
-    const flags = (cpu.getRegister('eflags') ?? 0x202n) & ~HANDLER_CLEARS;
-    cpu.setRegister('eflags', flags);
-    cpu.setRegister('rdi', BigInt(signal));
-    cpu.setRegister('rsi', BigInt(frame + SIGINFO));
-    cpu.setRegister('rdx', BigInt(frame + UCONTEXT));
-    cpu.setRegister('rax', 0n);
-    cpu.setRegister('rsp', BigInt(frame));
+    cpu.eflags = eflags & ~HANDLER_CLEARS;
+    cpu.setArguments(signal, frame + SIGINFO, frame + UCONTEXT);
+    cpu.sp = frame;
     cpu.pc = action.handler;
   },
 
@@ -129,24 +141,15 @@ export const x86SignalFrames: SignalFrames = {
     const cpu = task.cpu as X86SignalCpu;
     // The handler's ret took pretcode off the stack.
     const frame = cpu.sp - 8;
-    task.memory.readInto(frame, frameBytes.subarray(0, SIGINFO));
+    task.memory.readInto(frame, frameHead);
     const view = frameView;
-    const fpstate = view.getBigUint64(FPSTATE, true);
-    const restoreFloating = readFloating(task, cpu, Number(fpstate));
-    registers.forEach((name, k) => {
-      if (name !== 'rip') cpu.setRegister(name, view.getBigUint64(MCONTEXT + 8 * k, true));
-    });
-    cpu.pc = Number(view.getBigUint64(MCONTEXT + 8 * registers.indexOf('rip'), true));
-    const kept = (cpu.getRegister('eflags') ?? 0x202n) & ~USER_FLAGS;
-    cpu.setRegister('eflags', kept | (view.getBigUint64(EFLAGS, true) & USER_FLAGS));
+    const restoreFloating = readFloating(task, cpu, address(FPSTATE));
+    cpu.loadRegisters(frameWords, MCONTEXT >> 2);
+    cpu.eflags = (cpu.eflags & ~USER_FLAGS) | (view.getInt32(EFLAGS, true) & USER_FLAGS);
     restoreFloating();
     return {
       mask: view.getBigUint64(SIGMASK, true),
-      altstack: {
-        sp: Number(view.getBigUint64(STACK, true)),
-        flags: view.getUint32(STACK + 8, true),
-        size: Number(view.getBigUint64(STACK + 16, true)),
-      },
+      altstack: { sp: address(STACK), flags: view.getUint32(STACK + 8, true), size: address(STACK + 16) },
     };
   },
 
@@ -159,18 +162,27 @@ export const x86SignalFrames: SignalFrames = {
 /** Reads the floating-point state at `fpstate`; what is returned loads it. Throws GuestFault where the kernel calls the frame bad. */
 function readFloating(task: Task, cpu: X86SignalCpu, fpstate: number): () => void {
   if (fpstate === 0) return () => cpu.resetFloating();
-  const area = floatingBytes.subarray(0, cpu.floatingSize);
-  const legacy = area.subarray(0, FXSAVE_SIZE);
-  task.memory.readInto(fpstate, legacy);
+  task.memory.readInto(fpstate, legacyBytes);
   const view = floatingView;
   const size = view.getUint32(SOFTWARE.size, true);
   const whole = cpu.extendedState !== 0 && view.getUint32(SOFTWARE.magic1, true) === MAGIC1 && size >= XSAVE_MIN && size <= cpu.floatingSize && size <= view.getUint32(SOFTWARE.extendedSize, true);
-  if (!whole || task.memory.u32(fpstate + size) !== MAGIC2) return () => cpu.restoreLegacy(legacy);
-  task.memory.readInto(fpstate, area.fill(0).subarray(0, size));
-  const wanted = Number(view.getBigUint64(SOFTWARE.features, true) & BigInt(cpu.extendedState));
+  if (!whole || task.memory.u32(fpstate + size) !== MAGIC2) return () => cpu.restoreLegacy(view);
+  // The number is 4 bytes more.
+  if (size < cpu.floatingSize) floatingBytes(cpu.floatingSize + 4).fill(0);
+  task.memory.readInto(fpstate, floatingBytes(size === cpu.floatingSize ? size + 4 : size));
+  const wanted = view.getUint32(SOFTWARE.features, true) & cpu.extendedState;
   return () => {
-    if (!cpu.restoreExtended(area, wanted)) throw new GuestFault(fpstate);
+    if (!cpu.restoreExtended(view, wanted)) throw new GuestFault(fpstate);
   };
+}
+
+/** An address or size in the frame, as a number: exact below 2^53. */
+function address(at: number): number {
+  return frameView.getUint32(at, true) + frameView.getUint32(at + 4, true) * 4294967296;
+}
+function setAddress(at: number, value: number): void {
+  frameView.setInt32(at, value | 0, true);
+  frameView.setInt32(at + 4, Math.floor(value / 4294967296) | 0, true);
 }
 
 function down(address: number, alignment: number): number {
