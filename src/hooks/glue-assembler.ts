@@ -22,8 +22,10 @@ export const op = {
   callIndirect: (type: number) => [0x11, ...unsigned(type), 0],
   const: (v: number) => [0x41, ...signed(BigInt(v))],
   const64: (v: bigint) => [0x42, ...signed(v)],
+  load8: (offset: number) => [0x2d, 0, ...unsigned(offset)],
   load32: (offset: number) => [0x28, 2, ...unsigned(offset)],
   load64: (offset: number) => [0x29, 3, ...unsigned(offset)],
+  store8: (offset: number) => [0x3a, 0, ...unsigned(offset)],
   store32: (offset: number) => [0x36, 2, ...unsigned(offset)],
   store64: (offset: number) => [0x37, 3, ...unsigned(offset)],
   block: [0x02, 0x40],
@@ -49,6 +51,7 @@ export const op = {
   add: [0x6a],
   sub: [0x6b],
   or: [0x72],
+  shl: [0x74],
 } as const;
 
 type Code = readonly (number | readonly number[])[];
@@ -122,7 +125,8 @@ export class Assembler {
     return index;
   }
 
-  compile(): WebAssembly.Module {
+  /** `variant`: another text gives a module whose code is compiled anew. */
+  compile(variant: string): WebAssembly.Module {
     const bodies = this.#functions.map(({ locals, code }) => {
       const body = [...vector(locals.map((t) => [1, t])), ...code, 0x0b];
       return [...unsigned(body.length), ...body];
@@ -150,6 +154,8 @@ export class Assembler {
         ...part(6, this.#globals),
         ...part(7, this.#exports),
         ...part(10, bodies),
+        0,
+        ...vector([...text(variant)].map((b) => [b])),
       ]),
     );
   }

@@ -50,6 +50,12 @@ export const common = {
   size: 288,
 } as const;
 
+/**
+ * Where Lua 5.4 has things in wasm32, for what hooks do most: passing integers. `LuaVm.begin` sees to it that this is so.
+ * A lua_State holds the address behind its stack's topmost value; a value is 64 bits and a tag in the byte behind them.
+ */
+export const layout = { top: 12, value: 16, tag: 8, integer: 3 } as const;
+
 /** What hook_call returns besides Lua's own status codes (0 fine, 2 runtime error, 4 memory, 5 in handler). */
 export const WRONG_RESULT = 100;
 
@@ -65,7 +71,7 @@ const toInt = (...params: number[]) => ({ params, results: [i32] });
 const toVoid = (...params: number[]) => ({ params, results: [] });
 
 /** setjmp/longjmp for Lua: `invoke_vii` and `_emscripten_throw_longjmp`. `slot`: first slot of `unwindingSlots`. */
-export function unwindingModule(slot: number): WebAssembly.Module {
+export function unwindingModule(slot: number, variant: string): WebAssembly.Module {
   const a = new Assembler();
   a.importTable('env', 'table', slot);
   const longjmp = a.tag('longjmp');
@@ -96,24 +102,21 @@ export function unwindingModule(slot: number): WebAssembly.Module {
       op.callIndirect(a.type(toVoid(i32, i32))),
     ],
   );
-  return a.compile();
+  return a.compile(variant);
 }
 
 /**
  * The functions on top of Lua. Each name in `functions` is a JavaScript function (lua_State) → number of results,
  * imported as `js.NAME` and exported again as a WebAssembly function fit for the table.
  */
-export function bridgeModule(minPages: number, maxPages: number, functions: readonly string[]): WebAssembly.Module {
+export function bridgeModule(minPages: number, maxPages: number, functions: readonly string[], variant: string): WebAssembly.Module {
   const a = new Assembler();
   a.importSharedMemory('env', 'memory', minPages, maxPages);
   const lua = (name: string, params: number[], results: number[]) => a.importFunction('lua', name, { params, results });
-  const pushInteger = lua('lua_pushinteger', [i32, i64], []);
   const rawGetI = lua('lua_rawgeti', [i32, i32, i64], [i32]);
   const rawGet = lua('lua_rawget', [i32, i32], [i32]);
-  const pushValue = lua('lua_pushvalue', [i32, i32], []);
   const pcall = lua('lua_pcallk', [i32, i32, i32, i32, i32, i32], [i32]);
   const type = lua('lua_type', [i32, i32], [i32]);
-  const isInteger = lua('lua_isinteger', [i32, i32], [i32]);
   const toInteger = lua('lua_tointegerx', [i32, i32, i32], [i64]);
   const getTop = lua('lua_gettop', [i32], [i32]);
   const setTop = lua('lua_settop', [i32, i32], []);
@@ -193,6 +196,8 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
   // Run do_syscall of the script whose environment is `ref` in the registry: (L, ref) → status.
   // On L's stack: 1 the message handler, 2 the string "do_syscall". An error or wrong result is left on top.
   const words = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+  const { value, tag } = layout;
+  const loadTop = [...op.get(0), ...op.load32(layout.top)];
   a.function(
     'hookCall',
     toInt(i32, i32, i32),
@@ -207,14 +212,38 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
       [0xad],
       op.call(rawGetI),
       op.drop,
+      // The name once more, for rawget to replace by the function. (A new thread has room for twenty values.)
+      loadTop,
+      op.const(2 * value),
+      op.sub,
+      op.tee(3),
+      op.get(3),
+      op.load64(0),
+      op.store64(2 * value),
+      op.get(3),
+      op.get(3),
+      op.load64(tag),
+      op.store64(2 * value + tag),
       op.get(0),
-      op.const(2),
-      op.call(pushValue),
+      op.get(3),
+      op.const(3 * value),
+      op.add,
+      op.store32(layout.top),
       op.get(0),
       op.const(-2),
       op.call(rawGet),
       op.drop,
-      ...words.map((w) => [...op.get(0), ...op.get(2), ...op.load64(block.nr + 8 * w), ...op.call(pushInteger)]),
+      loadTop,
+      op.set(3),
+      ...words.map((w) => [
+        ...op.get(3), ...op.get(2), ...op.load64(block.nr + 8 * w), ...op.store64(value * w),
+        ...op.get(3), ...op.const(layout.integer), ...op.store8(value * w + tag),
+      ]),
+      op.get(0),
+      op.get(3),
+      op.const(value * words.length),
+      op.add,
+      op.store32(layout.top),
       op.get(0),
       op.const(9),
       op.const(1),
@@ -225,6 +254,25 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
       op.tee(3),
       op.if,
       op.get(3),
+      op.return,
+      op.end,
+      // An integer: all is well.
+      loadTop,
+      op.const(2 * value),
+      op.sub,
+      op.tee(3),
+      op.load8(value + tag),
+      op.const(layout.integer),
+      op.eq,
+      op.if,
+      op.get(2),
+      op.get(3),
+      op.load64(value),
+      op.store64(block.result),
+      op.get(0),
+      op.get(3),
+      op.store32(layout.top),
+      op.const(0),
       op.return,
       op.end,
       op.get(0),
@@ -271,31 +319,43 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
   a.function(
     'c_do_syscall',
     toInt(i32),
-    [i32, i32],
+    [i32, i32, i32],
     [
       op.globalGet(blockAt),
       op.set(2),
       op.get(0),
       op.call(getTop),
       op.set(1),
+      loadTop,
+      op.get(1),
+      op.const(4),
+      op.shl,
+      op.sub,
+      op.set(3),
       ...words.map((w) => [
         ...op.get(2),
         ...op.get(1),
         ...op.const(w),
         ...op.gtS,
         ...op.ifI64,
-        ...op.get(0),
-        ...op.const(w + 1),
-        ...op.call(isInteger),
+        ...op.get(3),
+        ...op.load8(value * w + tag),
+        ...op.const(layout.integer),
+        ...op.eq,
         ...op.ifI64,
-        ...op.get(0),
-        ...op.const(w + 1),
-        ...op.const(0),
-        ...op.call(toInteger),
+        ...op.get(3),
+        ...op.load64(value * w),
         ...op.else,
         ...op.get(0),
         ...op.const(w + 1),
         ...op.call(argument),
+        // It may have made the stack grow.
+        ...loadTop,
+        ...op.get(1),
+        ...op.const(4),
+        ...op.shl,
+        ...op.sub,
+        ...op.set(3),
         ...op.end,
         ...op.else,
         ...op.const64(0n),
@@ -304,10 +364,20 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
       ]),
       op.get(0),
       op.call(original),
-      op.get(0),
+      // A C function has room for twenty values beside its arguments.
+      loadTop,
+      op.tee(3),
       op.get(2),
       op.load64(block.innerResult),
-      op.call(pushInteger),
+      op.store64(0),
+      op.get(3),
+      op.const(layout.integer),
+      op.store8(tag),
+      op.get(0),
+      op.get(3),
+      op.const(value),
+      op.add,
+      op.store32(layout.top),
       op.const(1),
     ],
   );
@@ -318,5 +388,5 @@ export function bridgeModule(minPages: number, maxPages: number, functions: read
   functions.forEach((name, k) => {
     a.function(name, toInt(i32), [], [op.get(0), op.call(js[k] as number)]);
   });
-  return a.compile();
+  return a.compile(variant);
 }

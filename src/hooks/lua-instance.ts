@@ -41,8 +41,8 @@ export function compileLua(functions: readonly string[], variant = ''): LuaModul
   const lua = fitLuaBinary(readLuaBinary(), variant);
   return {
     lua,
-    unwinding: unwindingModule(lua.tableSize),
-    bridge: bridgeModule(lua.minPages, lua.maxPages, functions),
+    unwinding: unwindingModule(lua.tableSize, variant),
+    bridge: bridgeModule(lua.minPages, lua.maxPages, functions, variant),
     functions: ['alloc', 'countHook', 'c_do_syscall', ...functions],
     first: lua.tableSize + unwindingSlots.length,
   };

@@ -11,7 +11,7 @@
  */
 
 import { withoutV8 } from '../wasm/v8-flags.ts';
-import { block, common } from './glue.ts';
+import { block, common, layout } from './glue.ts';
 import { STATIC_BASE } from './lua-binary.ts';
 import { type LuaExports, type LuaState, luaType, type Pointer, typeNames } from './lua-exports.ts';
 import { compileLua, instantiateLua, type LuaInstance, type LuaModules, tableFor, type VmOptions } from './lua-instance.ts';
@@ -133,6 +133,7 @@ export class LuaVm {
     this.setCommon(common.limit, Math.min(this.#options.memoryLimit, 0x7fff_ffff));
     const L = x.lua_newstate(this.slot('alloc'), 0);
     if (L === 0) throw new RangeError('the Lua interpreter could not be started: out of memory');
+    this.#checkLayout(L);
     this.setCommon(common.boot, this.#allocate(BOOT_STACK) + BOOT_STACK);
     const rooms = this.#allocate(4 * THREADS);
     this.setCommon(common.rooms, rooms);
@@ -176,6 +177,20 @@ export class LuaVm {
   /** Another thread may have made the memory grow: see it as it is now. */
   refresh(): void {
     if (this.common(common.size) > this.#bytes.length) this.memory.grow(0);
+  }
+
+  /** What the bridge takes for granted. */
+  #checkLayout(L: LuaState): void {
+    const { x, bytes } = this;
+    const pushed = 0x1234_5678_9abc_def0n;
+    const before = bytes.readUInt32LE(L + layout.top);
+    x.lua_pushinteger(L, pushed);
+    const right =
+      bytes.readUInt32LE(L + layout.top) === before + layout.value &&
+      bytes.readBigInt64LE(before) === pushed &&
+      bytes[before + layout.tag] === layout.integer;
+    x.lua_settop(L, 0);
+    if (!right) throw new Error('the Lua interpreter binary keeps its stack in an unknown way; reinstall the package');
   }
 
   #settle(L: LuaState, room: Pointer): void {

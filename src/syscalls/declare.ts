@@ -354,6 +354,7 @@ function forwarder(name: string, args: readonly SyscallArg[]): Handler {
       throw new Error(`syscall ${name}: ${arg} (${type.kind}) cannot be forwarded as it is`);
     }
   }
+  if (!args.some(({ type }) => type.pointer)) return plainForwarder(name, args);
   const counts = args.map(({ type }) => args.findIndex((a) => a.name === type.count));
   return (task, frame) => {
     const host: Arg[] = [];
@@ -372,6 +373,20 @@ function forwarder(name: string, args: readonly SyscallArg[]): Handler {
       } else host[k] = task.pointer(address, extent(task, frame, type, count));
     }
     return task.call(name, ...host);
+  };
+}
+
+/** A handler for calls without pointers. Its source is made at the first call, as a decoder's is. */
+function plainForwarder(name: string, args: readonly SyscallArg[]): Handler {
+  let compiled: Handler | undefined;
+  return (task, frame) => {
+    if (compiled === undefined) {
+      const nr = task.host.nr[name] ?? -1;
+      const values = args.map(({ type }, k) => (type.kind === 'fd' || type.kind === 'dirfd' ? `task.hostFd(frame.i32[${2 * k}])` : `exact(frame, ${k})`));
+      const make = new Function('exact', `return (task, frame) => task.host.syscall(${[nr, ...values].join(', ')});`);
+      compiled = make(asExact) as Handler;
+    }
+    return compiled(task, frame);
   };
 }
 

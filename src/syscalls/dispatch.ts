@@ -34,7 +34,7 @@ export function dispatch(task: Task): void {
     direct
       ? invoke(task, nr, frame)
       : process.interceptors.run(task, frame, (task.original ??= (inner) => invoke64(task, inner)));
-  if (result === -errno.EINTR || result === MINUS_EINTR) task.interruptedNr = nr;
+  if (typeof result === 'bigint' ? result === MINUS_EINTR : result === -errno.EINTR) task.interruptedNr = nr;
   else task.notEntered = false;
   cpu.setSyscallResult(result);
 }
