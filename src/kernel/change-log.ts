@@ -38,6 +38,8 @@ export class ChangeLog {
   readonly #block: ProcessBlock;
   readonly #host: Host;
   readonly #slot: number;
+  /** End and epoch. Of a fixed length: reading through a view that follows a growing buffer is slow, and this is done at each call. */
+  readonly #head: Int32Array;
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
   readonly #parts: Replicated[] = [];
@@ -56,6 +58,7 @@ export class ChangeLog {
     this.#block = block;
     this.#slot = slot;
     this.buffer = buffer ?? new SharedArrayBuffer(INITIAL, { maxByteLength: LIMIT });
+    this.#head = new Int32Array(this.buffer, 0, 2);
     // Without a length they follow the buffer's growth.
     this.#words = new Int32Array(this.buffer);
     this.#bytes = new Uint8Array(this.buffer);
@@ -77,7 +80,7 @@ export class ChangeLog {
 
   /** Has another thread changed something since? One or two loads. */
   get behind(): boolean {
-    return this.#block.several && (Atomics.load(this.#words, 0) !== this.#position || Atomics.load(this.#words, 1) !== this.#epoch);
+    return this.#block.several && (Atomics.load(this.#head, 0) !== this.#position || Atomics.load(this.#head, 1) !== this.#epoch);
   }
 
   /** To be called before state is read. */
@@ -111,18 +114,18 @@ export class ChangeLog {
 
   /** Begin the log with a snapshot of everything: before a second thread is started, and before any other if it has grown long. */
   begin(): void {
-    if (this.#block.several && Atomics.load(this.#words, 0) < LONG) return;
-    Atomics.store(this.#words, 1, this.#epoch + 1);
+    if (this.#block.several && Atomics.load(this.#head, 0) < LONG) return;
+    Atomics.store(this.#head, 1, this.#epoch + 1);
     this.#epoch++;
     this.#position = START;
-    Atomics.store(this.#words, 0, START);
+    Atomics.store(this.#head, 0, START);
     this.#block.set(WORD.several, 1);
     for (const part of this.#parts) this.#write([part.name, part.snapshot(), true]);
   }
 
   #write(record: unknown): void {
     const json = Buffer.from(JSON.stringify(record));
-    const end = Atomics.load(this.#words, 0);
+    const end = Atomics.load(this.#head, 0);
     const next = end + 4 + ((json.length + 3) & ~3);
     if (next > this.buffer.byteLength) {
       if (next > LIMIT) {
@@ -134,17 +137,17 @@ export class ChangeLog {
     }
     this.#words[end >> 2] = json.length;
     this.#bytes.set(json, end + 4);
-    Atomics.store(this.#words, 0, next);
+    Atomics.store(this.#head, 0, next);
     this.#moved(next);
   }
 
   #catchUp(): void {
-    const epoch = Atomics.load(this.#words, 1);
+    const epoch = Atomics.load(this.#head, 1);
     if (epoch !== this.#epoch) {
       this.#epoch = epoch;
       this.#position = START;
     }
-    const end = Atomics.load(this.#words, 0);
+    const end = Atomics.load(this.#head, 0);
     let at = this.#position;
     if (at === end) return;
     this.#applying = true;

@@ -42,8 +42,8 @@ const HINT = MAX_FDS - 1;
 
 export class FdTable {
   readonly buffer: SharedArrayBuffer;
-  /** Per guest descriptor: 0 free, RESERVED, or (host + 1) << 2 | special << 1 | close-on-exec. Follows the buffer's growth. */
-  readonly #slots: Int32Array;
+  /** Per guest descriptor: 0 free, RESERVED, or (host + 1) << 2 | special << 1 | close-on-exec. */
+  #slots: Int32Array;
   /** No slot below its low bits is free. The upper bits change with every slot that becomes free, so that none is overlooked. */
   readonly #hint: Int32Array;
   /** How many slots the buffer has, for who cannot ask it. Never more than there are. */
@@ -59,7 +59,7 @@ export class FdTable {
     this.#sharing = sharing;
     this.buffer = buffer ?? new SharedArrayBuffer(4096, { maxByteLength: HEADER + MAX_FDS * 4 });
     this.#hint = new Int32Array(this.buffer, 0, 1);
-    this.#slots = new Int32Array(this.buffer, HEADER);
+    this.#slots = this.#all();
     this.#capacity = new Int32Array(this.buffer, FD_TABLE.capacity, 1);
     this.#tellCapacity();
     if (buffer === undefined) this.#tellSize();
@@ -69,7 +69,24 @@ export class FdTable {
     new Int32Array(this.buffer, 4, 1)[0] = this.buffer.byteLength;
   }
   #tellCapacity(): void {
-    this.#capacity[0] = this.#slots.length;
+    const { length } = this.#slots;
+    for (;;) {
+      const told = Atomics.load(this.#capacity, 0);
+      if (told >= length || Atomics.compareExchange(this.#capacity, 0, told, length) === told) return;
+    }
+  }
+
+  /** All slots there are now. Of a fixed length: a view that follows the buffer's growth is slow. */
+  #all(): Int32Array {
+    return new Int32Array(this.buffer, HEADER, (this.buffer.byteLength - HEADER) >> 2);
+  }
+
+  /** What stands at `fd`; another thread may have made the table longer. */
+  #slot(fd: number): number {
+    const slot = this.#slots[fd];
+    if (slot !== undefined) return slot;
+    if (fd >= 0 && fd < (this.#capacity[0] as number)) this.#slots = this.#all();
+    return this.#slots[fd] ?? 0;
   }
   /** Bytes of the table that begins with these. */
   static bytesOf(header: Uint8Array): number {
@@ -84,12 +101,12 @@ export class FdTable {
 
   /** Host descriptor of `fd`; BAD_HOST_FD if the guest has no such descriptor. */
   host(fd: number): number {
-    const slot = this.#slots[fd];
-    return slot !== undefined && slot > 0 ? (slot >> SHIFT) - 1 : BAD_HOST_FD;
+    const slot = this.#slot(fd);
+    return slot > 0 ? (slot >> SHIFT) - 1 : BAD_HOST_FD;
   }
 
   has(fd: number): boolean {
-    return (this.#slots[fd] ?? 0) > 0;
+    return this.#slot(fd) > 0;
   }
 
   /** Take the lowest free number ≥ `from`; −EMFILE at the limit, −EINVAL if `from` itself is beyond it. */
@@ -156,12 +173,12 @@ export class FdTable {
 
   /** Is another thread between reserve and install for this number? dup2 onto it fails with EBUSY in the kernel. */
   isReserved(fd: number): boolean {
-    return this.#slots[fd] === RESERVED;
+    return this.#slot(fd) === RESERVED;
   }
 
   /** Take `fd` out; returns the host descriptor, which the caller closes, or −1 if there is none. */
   remove(fd: number): number {
-    const slot = this.#slots[fd] ?? 0;
+    const slot = this.#slot(fd);
     if (slot <= 0) return -1;
     if (Atomics.compareExchange(this.#slots, fd, slot, 0) !== slot) return -1;
     this.#freed(fd);
@@ -169,18 +186,18 @@ export class FdTable {
   }
 
   isCloexec(fd: number): boolean {
-    const slot = this.#slots[fd] ?? 0;
+    const slot = this.#slot(fd);
     return slot > 0 && (slot & CLOEXEC) !== 0;
   }
 
   setCloexec(fd: number, on: boolean): void {
-    const slot = this.#slots[fd] ?? 0;
+    const slot = this.#slot(fd);
     if (slot > 0) this.#slots[fd] = on ? slot | CLOEXEC : slot & ~CLOEXEC;
   }
 
   /** What the engine has to do itself for this descriptor; undefined (at the price of one array read) for most. */
   special(fd: number): SpecialFile | undefined {
-    const slot = this.#slots[fd] ?? 0;
+    const slot = this.#slot(fd);
     if (slot <= 0 || (slot & SPECIAL) === 0) return undefined;
     this.#sharing?.sync();
     return this.#special.get(fd);
@@ -192,7 +209,7 @@ export class FdTable {
   }
 
   setSpecial(fd: number, special: SpecialFile | undefined): void {
-    const slot = this.#slots[fd] ?? 0;
+    const slot = this.#slot(fd);
     if (slot <= 0) return;
     this.applySpecial(fd, special);
     if (special !== undefined) this.#sharing?.tell(fd, special);
@@ -206,12 +223,12 @@ export class FdTable {
   }
   /** All that is special, for a thread that knows nothing. */
   specials(): [number, SpecialFile][] {
-    return [...this.#special].filter(([fd]) => ((this.#slots[fd] ?? 0) & SPECIAL) !== 0);
+    return [...this.#special].filter(([fd]) => (this.#slot(fd) & SPECIAL) !== 0);
   }
 
   /** Open guest descriptors in ascending order. */
   *numbers(): IterableIterator<number> {
-    for (let fd = 0; fd < this.#slots.length; fd++) if ((this.#slots[fd] as number) > 0) yield fd;
+    for (let fd = 0; fd < (this.#capacity[0] as number); fd++) if (this.#slot(fd) > 0) yield fd;
   }
 
   /** Guest descriptor that stands for this host descriptor, or −1. Linear: for /proc links, not for hot paths. */
@@ -246,9 +263,10 @@ export class FdTable {
         this.buffer.grow(bytes);
         this.#tellSize();
       } catch (error) {
-        if (!(error instanceof RangeError) || fd >= this.#slots.length) throw error;
+        if (!(error instanceof RangeError) || fd >= this.#all().length) throw error;
       }
     }
+    this.#slots = this.#all();
     this.#tellCapacity();
   }
 }
