@@ -82,6 +82,7 @@ export class LinuxHost implements Host {
   readonly #enter: () => void;
   readonly #enterExact: () => void;
   readonly #enterInterruptible: () => void;
+  readonly #enterInterruptibleExact: () => void;
   readonly #exchange: () => void;
   readonly #startWatch: () => void;
   readonly #startSample: () => void;
@@ -109,8 +110,8 @@ export class LinuxHost implements Host {
     this.slot.setInt32(SLOT_ID, slot + 1, true);
     this.slot.setBigUint64(SLOT_IN_KERNEL, BigInt(this.block.entryAddress(slot)), true);
 
-    const { syscall, exact, interruptible, watch, exchange, sample, quick } = share.stubs;
-    const thunks = [syscall, exact, interruptible, watch, exchange, sample, quick].map((stub) => x64Thunk(this.slotAddress, stub));
+    const { syscall, exact, interruptible, watch, exchange, sample, quick, interruptibleExact } = share.stubs;
+    const thunks = [syscall, exact, interruptible, watch, exchange, sample, quick, interruptibleExact].map((stub) => x64Thunk(this.slotAddress, stub));
     const step = 32;
     const code = new Uint8Array(thunks.length * step);
     thunks.forEach((thunk, i) => code.set(thunk, i * step));
@@ -122,6 +123,7 @@ export class LinuxHost implements Host {
     this.#exchange = nativeFunction(at + 4 * step);
     this.#startSample = nativeFunction(at + 5 * step);
     this.#makeQuick = nativeFunction(at + 6 * step);
+    this.#enterInterruptibleExact = nativeFunction(at + 7 * step);
     this.scratch = new ScratchStack(this.allocate(SCRATCH_SIZE));
   }
 
@@ -285,12 +287,12 @@ export class LinuxHost implements Host {
       return;
     }
     if (
-      this.#interruptible || typeof a0 === 'bigint' || typeof a1 === 'bigint' || typeof a2 === 'bigint' ||
+      typeof a0 === 'bigint' || typeof a1 === 'bigint' || typeof a2 === 'bigint' ||
       typeof a3 === 'bigint' || typeof a4 === 'bigint' || typeof a5 === 'bigint'
     ) {
       this.#setExact(number, a0, a1, a2, a3, a4, a5);
       if (this.#interruptible) {
-        this.#enterInterruptible();
+        this.#enterInterruptibleExact();
         if (this.#f64[SLOT_RESULT_FLOAT / 8] === NOT_ENTERED) throw notEntered;
       } else this.#enterExact();
       return;
@@ -303,7 +305,12 @@ export class LinuxHost implements Host {
     f64[4] = a3;
     f64[5] = a4;
     f64[6] = a5;
-    this.#enter();
+    if (!this.#interruptible) {
+      this.#enter();
+      return;
+    }
+    this.#enterInterruptible();
+    if (f64[SLOT_RESULT_FLOAT / 8] === NOT_ENTERED) throw notEntered;
   }
 
   #setExact(...words: Arg[]): void {

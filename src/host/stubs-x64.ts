@@ -7,11 +7,11 @@
  *                           stall, which two 32-bit halves would cost: 50 ns a call), the result is stored as f64
  *                           and as i64.
  * - `syscall_exact`         the same with i64 arguments.
- * - `syscall_interruptible` as `syscall_exact`, but NOT_ENTERED without entering the kernel if a signal waits in the slot. No
+ * - `syscall_interruptible`, `syscall_interruptible_exact`  as those two, but NOT_ENTERED without entering the kernel if a signal waits in the slot. No
  *                           signal can slip in between: the handler moves a thread that it finds between the check
  *                           and the kernel (`checked` … `entered`) to that exit.
  * - `quick`                 a guest's call from its registers: quick-stub-x64.ts.
- * While a thread of several is in one of these four, the word at SLOT_IN_KERNEL is 1: it touches nothing of the engine then, and if the
+ * While a thread of several is in one of these, the word at SLOT_IN_KERNEL is 1: it touches nothing of the engine then, and if the
  * world was stopped meanwhile (`stop` holds another thread's SLOT_ID) it does not come out before it runs again.
  *
  * - `exchange`              slot in rdi: LOCK CMPXCHG of 2, 4, 8 or 16 bytes. Arguments in the slot as f64: address, address of
@@ -124,6 +124,10 @@ export function x64Stubs(p: StubParameters): Assembler {
   storeResult();
 
   a.align(16, 0x90).label('syscall_interruptible');
+  loadFloats();
+  a.bytes(0xe9).relative('checked');
+
+  a.align(16, 0x90).label('syscall_interruptible_exact');
   loadExact();
   a.label('checked').bytes(0x83, 0x7b, SLOT_PENDING, 0x00); // cmp dword [rbx+pending], 0
   a.bytes(0x0f, 0x85).relative('interrupted'); // jne

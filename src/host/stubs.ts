@@ -14,6 +14,7 @@ export interface Stubs {
   readonly syscall: HostAddr;
   readonly exact: HostAddr;
   readonly interruptible: HostAddr;
+  readonly interruptibleExact: HostAddr;
   readonly quick: HostAddr;
   readonly exchange: HostAddr;
   readonly watch: HostAddr;
@@ -65,6 +66,7 @@ export function installStubs(
     syscall: base + code.labelOffset('syscall'),
     exact: base + code.labelOffset('syscall_exact'),
     interruptible: base + code.labelOffset('syscall_interruptible'),
+    interruptibleExact: base + code.labelOffset('syscall_interruptible_exact'),
     quick: base + code.labelOffset('quick'),
     exchange: base + code.labelOffset('exchange'),
     watch: base + code.labelOffset('watch'),

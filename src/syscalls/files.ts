@@ -34,9 +34,10 @@ function transfer(task: Task, name: string, guestFd: number, buf: GuestAddr, cou
 function transferVector(
   task: Task, name: string, guestFd: number, iov: GuestAddr, count: number, at: Arg | undefined, ...rest: Arg[]
 ): number {
-  const segments = readIovecs(task, iov, count);
   const special = task.fds.special(guestFd);
-  if (special !== undefined && segments !== undefined) {
+  if (special === undefined) return task.call(name, task.hostFd(guestFd), translateIovecs(task, iov, count), count, ...rest);
+  const segments = readIovecs(task, iov, count);
+  if (segments !== undefined) {
     const only = segments.find((s) => s.length !== 0);
     if (special.kind === 'fanotify') {
       // One event or answer at a time, as the kernel takes them.

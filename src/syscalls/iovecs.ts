@@ -2,7 +2,7 @@
  * Translation of struct iovec arrays: the guest's array becomes a private one with host addresses, read once.
  */
 
-import type { GuestAddr, HostAddr } from '../kernel/ports.ts';
+import { type GuestAddr, GuestFault, type HostAddr } from '../kernel/ports.ts';
 import type { Task } from '../kernel/task.ts';
 
 /** UIO_MAXIOV. */
@@ -44,7 +44,33 @@ export function hostIovecs(task: Task, segments: readonly Segment[] | undefined)
   return address;
 }
 
-/** Both in one: host address of the private array. */
+/** Both in one, without objects: host address of the private array. */
 export function translateIovecs(task: Task, iov: GuestAddr, count: number): HostAddr {
-  return hostIovecs(task, readIovecs(task, iov, count));
+  if (count < 0 || count > MAX_IOVECS) return task.bad(0);
+  const { at, address } = task.scratch(Math.max(16, count * 16));
+  if (count === 0) return address;
+  const { bytes, view } = task.host.scratch;
+  try {
+    task.memory.readInto(iov, bytes.subarray(at, at + 16 * count));
+  } catch (error) {
+    if (error instanceof GuestFault) return task.bad(0);
+    throw error;
+  }
+  for (let k = at; k < at + 16 * count; k += 16) {
+    const base = unsigned(view, k);
+    const length = task.room(base, unsigned(view, k + 8));
+    put(view, k, task.pointer(base, Math.max(0, length)));
+    put(view, k + 8, length);
+  }
+  return address;
+}
+
+/** 64 bits as a number: exact below 2^53. */
+function unsigned(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 4294967296;
+}
+/** An integer in ±2^53 in two's complement. */
+function put(view: DataView, at: number, value: number): void {
+  view.setInt32(at, value | 0, true);
+  view.setInt32(at + 4, Math.floor(value / 4294967296) | 0, true);
 }

@@ -32,12 +32,17 @@ function located(task: Task, at: number, name: GuestAddr, atFlags: number): Loca
 }
 
 function statAt(task: Task, at: number, name: GuestAddr, statbuf: GuestAddr, atFlags: number): number {
+  // What fstat(3) is: an ordinary descriptor needs no look at paths.
+  if (atFlags === AT_EMPTY_PATH && at >= 0 && name !== 0 && task.fds.special(at) === undefined && task.memory.u8(name) === 0) {
+    return task.call('newfstatat', task.hostFd(at), task.cstring(NO_PATH), task.pointer(statbuf, STAT), atFlags);
+  }
   const where = located(task, at, name, atFlags);
   const result = task.call('newfstatat', where.dirfd, where.path, task.pointer(statbuf, STAT), atFlags);
   if (result === 0) countOwn(task, where.node, where.text === '' ? at : -1, statbuf, ST_SIZE);
   return result;
 }
 
+const NO_PATH = new Uint8Array(0);
 const ST_SIZE = 48;
 const STX_SIZE = 40;
 const NLINK = 16;
