@@ -186,6 +186,20 @@ function fdinfoText(task: Task, { view, fd: asked }: ProcNode): string {
     .join('\n');
 }
 
+/**
+ * The system call that the host thread is in: number, arguments, stack pointer and pc. Addresses of the guest's memory are shown as
+ * the guest's, those of the engine, its stack and code among them, as 0.
+ */
+function syscallText(task: Task, node: ProcNode): string {
+  const { memoryBase, memorySize } = node.view;
+  return hostFile(task, node.view, `${node.tid === undefined ? '' : threadDirectory(node)}syscall`).replace(/0x[0-9a-f]+/g, (word) => {
+    const value = Number(word);
+    if (value >= memoryBase && value < memoryBase + memorySize) return `0x${(value - memoryBase).toString(16)}`;
+    return value >= memorySize && value < USER_END ? '0x0' : word;
+  });
+}
+const USER_END = 2 ** 47;
+
 /** What the files with a text of their own show. */
 const texts: Record<string, (task: Task, node: ProcNode) => Uint8Array> = {
   maps: (_, { view }) => bytes(mapsText(view)),
@@ -196,6 +210,7 @@ const texts: Record<string, (task: Task, node: ProcNode) => Uint8Array> = {
   stat: (task, node) => bytes(statText(task, node)),
   status: (task, node) => bytes(statusText(task, node)),
   limits: (task, node) => bytes(limitsText(task, node)),
+  syscall: (task, node) => bytes(syscallText(task, node)),
   auxv: (_, { view }) => Buffer.from(view.image.auxv, 'base64'),
   comm: (task, node) => Buffer.concat([commOf(task, node), Buffer.from('\n')]),
 };
@@ -210,8 +225,6 @@ const ownTexts: Record<string, (task: Task) => Uint8Array> = {
     return strings(task, image.envStart, image.envEnd, image.envp);
   },
 };
-/** What a thread of the engine's does for a guest's, in the host kernel and on its own stack, is nothing of the guest's. */
-const running: ReadonlySet<string> = new Set(['syscall']);
 
 /** Inode numbers for listed entries: the host's own are not known here, but must not be 0. */
 function inodeOf(name: string): number {
@@ -290,7 +303,6 @@ export function openedAs(node: ProcNode): ProcFile | undefined {
 function textOf({ entry, fd, view }: ProcNode): ((task: Task, node: ProcNode) => Uint8Array) | undefined {
   if (Object.hasOwn(texts, entry)) return texts[entry];
   if (view.own && Object.hasOwn(ownTexts, entry)) return ownTexts[entry];
-  if (running.has(entry)) return () => bytes('running\n');
   return fd !== undefined && /^fdinfo\/\d+$/.test(entry) ? (task, node) => bytes(fdinfoText(task, node)) : undefined;
 }
 
