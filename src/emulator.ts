@@ -56,6 +56,8 @@ import { setV8FlagsBy, shareV8Flags } from './wasm/v8-flags.ts';
 export { rulesCommand } from './emulator/rules-command.ts';
 
 const { CLONE_PARENT_SETTID, CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID } = cloneFlags.values;
+/** Bytes for the translated code of a thread, however many threads share what there is. */
+const LEAST_CODE_MEMORY = 64 << 20;
 const SIGKILL = 9;
 /** Bytes for what forked children need (jit/fork-needs.ts). */
 const FORK_NEEDS = 65536;
@@ -232,6 +234,10 @@ class Emulator {
         return log.behind;
       },
       sync: () => log.sync(),
+      get codeMemory() {
+        const least = Math.min(options.codeMemory, LEAST_CODE_MEMORY);
+        return Math.max(options.codeMemory / self.#process.threadCount, least);
+      },
       fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
       poll: () => this.#poll(),
       compareExchange: (address, size, at) => host.compareExchange(address, size, machine.stateAddress + at),

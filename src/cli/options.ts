@@ -34,6 +34,8 @@ export interface RunOptions {
   readonly dumpRegions: readonly number[];
   /** -L: tried before the file system itself for absolute paths. */
   readonly sysroot: string | undefined;
+  /** --code-memory: bytes that translated code may take. */
+  readonly codeMemory: number;
   /** -s: bytes of stack; undefined: RLIMIT_STACK's. */
   readonly stackSize: number | undefined;
   readonly strace: boolean;
@@ -77,6 +79,7 @@ interface Draft {
   profile: boolean;
   dumpRegions: number[];
   sysroot: string | undefined;
+  codeMemory: number;
   stackSize: number | undefined;
   strace: boolean;
   logFile: string | undefined;
@@ -234,6 +237,15 @@ const options: readonly Option[] = [
     },
   },
   {
+    names: ['code-memory'],
+    value: 'SIZE',
+    variables: ['LUNAGATE_CODE_MEMORY'],
+    help: 'memory for translated code, of which the oldest is dropped when it is used up (default: 512M)',
+    apply(draft, value, from) {
+      draft.codeMemory = parseSize(toText(value), from);
+    },
+  },
+  {
     names: ['strace'],
     variables: ['QEMU_STRACE'],
     help: 'log every system call, decoded, as strace prints it',
@@ -325,6 +337,7 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     profile: false,
     dumpRegions: [],
     sysroot: undefined,
+    codeMemory: 512 << 20,
     stackSize: undefined,
     strace: false,
     logFile: undefined,
@@ -382,6 +395,7 @@ export function parseCommandLine({ args, env }: Invocation): Command {
       profile: draft.profile,
       dumpRegions: draft.dumpRegions,
       sysroot: draft.sysroot,
+      codeMemory: draft.codeMemory,
       stackSize: draft.stackSize,
       strace: draft.strace,
       logFile: draft.logFile,

@@ -70,7 +70,7 @@ export class Profile {
     });
     lines.push(
       `translated: ${s.baseline} baseline and ${s.optimised} optimised regions (${s.instructions} instructions), ${s.kept} kept ones taken, ` +
-        `${s.modules} modules of ${s.bytes} bytes`,
+        `${s.modules} modules of ${s.bytes} bytes, cleared out ${s.clearings} times`,
       'guest code by function (in brackets: how much of it in optimised regions)',
     );
     const sorted = [...functions].sort((a, b) => b[1].all - a[1].all);

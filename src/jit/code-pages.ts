@@ -6,6 +6,8 @@ const PAGE = 4096;
 /** Bytes of the next page that belong to a window, so that an instruction across the border is whole. */
 const OVERLAP = 16;
 const PROT_EXEC = 4;
+/** Pages that are held at most: 16 MiB. */
+const MOST = 4096;
 
 export class CodePages implements CodeSource {
   readonly #memory: GuestMemory;
@@ -37,7 +39,10 @@ export class CodePages implements CodeSource {
       bytes = this.#memory.readPartial(page * PAGE, PAGE + more);
       if (bytes.length === 0) return undefined;
       volatile = this.#isVolatile(pc) || (more > 0 && this.#isVolatile(next));
-      if (!volatile) this.#pages.set(page, bytes);
+      if (!volatile) {
+        if (this.#pages.size >= MOST) this.#pages.clear();
+        this.#pages.set(page, bytes);
+      }
     }
     return { bytes, at, volatile };
   }

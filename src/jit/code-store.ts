@@ -34,7 +34,9 @@ export interface CodeFile {
 
 export interface LoadedPack {
   readonly pack: PackIndex;
-  /** −1 until its module is there. */
+  /** Its module is there. */
+  isPlaced: boolean;
+  /** −1 until its module was there for the first time; then its own for good. */
   slotBase: number;
   counterBase: number;
   /** By region: not to be used (any more). */
@@ -55,6 +57,13 @@ interface Opened {
   readonly end: number;
   readonly size: number;
 }
+/** What this run has translated of a file. */
+interface Fresh {
+  readonly objects: Map<number, RegionObject>;
+  /** Pages its code lies on, from the lowest to the highest. */
+  first: number;
+  last: number;
+}
 const NOTHING: Opened = { packs: [], end: 0, size: 0 };
 
 /** Fewer new regions than this are not worth a segment, nor fewer than one for so many that are there. */
@@ -63,13 +72,21 @@ const WORTHWHILE_PART = 250;
 /** With so many segments all but the first few become one. */
 const MOST_SEGMENTS = 16;
 const KEPT_SEGMENTS = 6;
+/** Bytes of new translations that a run holds before it writes them. */
+const MOST_FRESH = 16 << 20;
 /** Bytes past which a pack stops growing. */
 const LARGEST = 64 << 20;
 
+/** Where the slots and counters of a pack begin. */
+export interface PackPlace {
+  readonly slotBase: number;
+  readonly counterBase: number;
+}
+
 export interface StoreOwner {
   readonly guestPages: number;
-  /** Reserve table slots and counters for a pack and make its instance; undefined if there is no room. */
-  place(pack: Pack): { slotBase: number; counterBase: number } | undefined;
+  /** Reserve table slots and counters for a pack, if it has none yet, and make its instance; undefined if there is no room. */
+  place(pack: Pack, before: PackPlace): PackPlace | undefined;
   /** Slots of a pack may be for regions that are there already. */
   placed(pack: LoadedPack): void;
   /** Empty the slot of a region that may not be used. */
@@ -85,7 +102,8 @@ export class CodeStore {
   /** Those whose modules are there. */
   readonly placed: LoadedPack[] = [];
   readonly #opened = new Map<string, Opened>();
-  readonly #fresh = new Map<string, Map<number, RegionObject>>();
+  readonly #fresh = new Map<string, Fresh>();
+  #freshBytes = 0;
 
   /** `model`: what else translations depend on (CPU features, mode). */
   constructor(files: PackFiles, model: string, owner: StoreOwner) {
@@ -112,18 +130,18 @@ export class CodeStore {
     for (const loaded of opened.packs) {
       const index = regionAt(loaded, pc);
       if (index < 0 || loaded.dead[index] === 1) continue;
-      if (loaded.slotBase < 0 && !this.#place(loaded)) continue;
+      if (!loaded.isPlaced && !this.#place(loaded)) continue;
       if (loaded.dead[index] === 0) return { loaded, index };
     }
     return undefined;
   }
-  /** The objects of those regions that a pack has and that may be used, or that were translated and are `alive`. */
-  objects(wanted: Iterable<readonly [CodeFile, number]>, alive: (pc: number) => boolean): RegionObject[] {
+  /** The objects of those regions that a pack has and that may be used, or that were translated. */
+  objects(wanted: Iterable<readonly [CodeFile, number]>): RegionObject[] {
     const modules = new Map<LoadedPack, Uint8Array<ArrayBuffer> | undefined>();
     const objects: RegionObject[] = [];
     for (const [file, pc] of wanted) {
-      const fresh = this.#fresh.get(file.id)?.get(pc);
-      if (fresh !== undefined && alive(pc)) {
+      const fresh = this.#fresh.get(file.id)?.objects.get(pc);
+      if (fresh !== undefined) {
         objects.push(fresh);
         continue;
       }
@@ -176,6 +194,7 @@ export class CodeStore {
         if (pack === undefined) break;
         packs.push({
           pack,
+          isPlaced: false,
           slotBase: -1,
           counterBase: -1,
           dead: new Uint8Array(pack.pcs.length),
@@ -211,15 +230,15 @@ export class CodeStore {
       if (now === undefined || now.length < 4096 || crc32(now) !== pack.pageSums[k]) stale[k] = 1;
     });
     const module = stale.includes(0) ? this.#module(loaded) : undefined;
-    const place = module === undefined ? undefined : this.#owner.place({ ...pack, module });
+    const place = module === undefined ? undefined : this.#owner.place({ ...pack, module }, loaded);
     if (place === undefined) {
       dead.fill(1);
       return false;
     }
-    Object.assign(loaded, place);
+    Object.assign(loaded, place, { isPlaced: true });
     // Of a region that two runs added one is used, so that a function's name tells which it is.
     pack.pcs.forEach((pc, k) => {
-      if (this.placedAt(pc) === undefined) return;
+      if (dead[k] === 0 && this.placedAt(pc) === undefined) return;
       dead[k] = 1;
       this.#owner.clear(loaded.slotBase + k);
     });
@@ -229,8 +248,26 @@ export class CodeStore {
     return true;
   }
 
+  /** Let all modules go; they come back when they are asked for. */
+  displace(): readonly LoadedPack[] {
+    for (const loaded of this.placed) loaded.isPlaced = false;
+    return this.placed.splice(0);
+  }
+  /** Is the slot one of a pack's, whether its module is there or not? */
+  isReserved(slot: number): boolean {
+    for (const { packs } of this.#opened.values())
+      for (const { pack, slotBase } of packs)
+        if (slotBase >= 0 && slot >= slotBase && slot < slotBase + pack.pcs.length + pack.targets.length) return true;
+    return false;
+  }
+
   /** Regions on the pages [first, last] are not to be used any more. */
   invalidate(first: number, last: number): void {
+    for (const fresh of this.#fresh.values()) {
+      if (fresh.first > last || fresh.last < first) continue;
+      const { objects } = fresh;
+      for (const [pc, { pages }] of objects) if (pages.some((p) => p >= first && p <= last)) objects.delete(pc);
+    }
     for (const loaded of this.placed) {
       const { pages } = loaded.pack;
       if (pages.length === 0 || (pages[0] as number) > last || (pages[pages.length - 1] as number) < first) continue;
@@ -254,20 +291,41 @@ export class CodeStore {
   add(file: CodeFile, object: RegionObject): void {
     let fresh = this.#fresh.get(file.id);
     if (fresh === undefined) {
-      fresh = new Map();
+      fresh = { objects: new Map(), first: Number.POSITIVE_INFINITY, last: 0 };
       this.#fresh.set(file.id, fresh);
     }
-    fresh.set(object.pc, object);
+    fresh.objects.set(object.pc, object);
+    for (const page of object.pages) {
+      fresh.first = Math.min(fresh.first, page);
+      fresh.last = Math.max(fresh.last, page);
+    }
+    this.#freshBytes += object.code.length;
+    if (this.#freshBytes > MOST_FRESH) this.#saveAndReopen();
   }
 
   /** In the child of a fork: what is new so far is the parent's to write. */
   afterFork(): void {
+    this.#forget();
+  }
+  #forget(): void {
     this.#fresh.clear();
+    this.#freshBytes = 0;
   }
 
-  /** Write what is new. `alive`: the region at a pc has not been invalidated since. */
-  save(alive: (pc: number) => boolean): void {
-    for (const [id, fresh] of this.#fresh) {
+  /** In the middle of a run: what was written can be taken from there when its code has been dropped. */
+  #saveAndReopen(): void {
+    const changed = [...this.#fresh.keys()];
+    this.save();
+    for (const id of changed) {
+      const now = this.#open(id);
+      const inUse = this.#opened.get(id)?.packs.filter((p) => p.slotBase >= 0) ?? [];
+      this.#opened.set(id, { ...now, packs: [...inUse, ...now.packs.filter((p) => !inUse.some((q) => q.at === p.at))] });
+    }
+  }
+
+  /** Write what is new. */
+  save(): void {
+    for (const [id, { objects: fresh }] of this.#fresh) {
       const before = this.#opened.get(id) ?? NOTHING;
       const had = before.packs.reduce((n, p) => n + p.pack.pcs.length, 0);
       if (fresh.size < WORTHWHILE || fresh.size * WORTHWHILE_PART < had) continue;
@@ -278,7 +336,7 @@ export class CodeStore {
       const isStale = (pc: number): boolean => before.packs.some((p) => p.dead[regionAt(p, pc)] === 1);
       const isThere = (pc: number): boolean => now.packs.some((p) => regionAt(p, pc) >= 0);
       // Children of one parent meet the same code: the first to end has written it.
-      const added = [...fresh.values()].filter((o) => alive(o.pc) && (isStale(o.pc) || !isThere(o.pc)));
+      const added = [...fresh.values()].filter((o) => isStale(o.pc) || !isThere(o.pc));
       if (added.length < WORTHWHILE) continue;
       const name = this.#name(key);
       if (now.end === now.size && now.packs.length < MOST_SEGMENTS) {
@@ -286,7 +344,7 @@ export class CodeStore {
         if (segment !== undefined) this.#files.append(name, segment);
       } else this.#rewrite(key, now, added, isStale);
     }
-    this.#fresh.clear();
+    this.#forget();
   }
 
   #segment(key: string, objects: readonly RegionObject[]): Uint8Array | undefined {

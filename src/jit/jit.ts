@@ -16,6 +16,7 @@ import { makeRuntime, type Runtime } from './runtime.ts';
 import { Slots } from './slots.ts';
 import { Tiers } from './tiers.ts';
 import { type Translated, Translator } from './translator.ts';
+import { costOf, Units } from './units.ts';
 
 export interface JitHost extends KeptCodeHost {
   readonly code: CodeSource;
@@ -39,6 +40,11 @@ export interface JitHost extends KeptCodeHost {
   unsaved?(count: number): void;
 }
 
+/** Thrown through guest code that nothing is to be on the stack of. */
+const FULL = new Error('as much translated code as there may be');
+/** Of the memory for code: what is kept when it is full. */
+const KEPT_PART = 0.6;
+
 const PHASE = Object.fromEntries(layout.PHASES.map((name, k) => [name, k])) as Record<(typeof layout.PHASES)[number], number>;
 
 export interface JitStatistics {
@@ -50,6 +56,8 @@ export interface JitStatistics {
   instructions: number;
   /** Bytes of WebAssembly. */
   bytes: number;
+  /** Times there was too much code, and some was dropped. */
+  clearings: number;
 }
 
 export class Jit {
@@ -64,10 +72,11 @@ export class Jit {
   readonly #tiers: Tiers;
   readonly #translator: Translator;
   readonly #kept: KeptCode;
+  readonly #units: Units;
   readonly #needs: ForkNeeds | undefined;
   readonly #pcIndex: number;
   #unsaved = 0;
-  readonly statistics: JitStatistics = { kept: 0, baseline: 0, optimised: 0, modules: 0, instructions: 0, bytes: 0 };
+  readonly statistics: JitStatistics = { kept: 0, baseline: 0, optimised: 0, modules: 0, instructions: 0, bytes: 0, clearings: 0 };
 
   /** `guestPages`: pages of 64 KiB `memory` was made with. */
   constructor(
@@ -112,7 +121,7 @@ export class Jit {
       slotOf: (pc) => this.#slotOf(pc),
       newCounters: (count) => this.#tiers.newCounters(count),
       isTranslated: (pc) => this.#regions.has(pc),
-      nextNumber: () => this.#regions.nextNumber,
+      newNumber: () => this.#regions.newNumber(),
       compiling: (tier, act) => this.#during(PHASE[tier], act),
     });
     this.#kept = new KeptCode(
@@ -124,6 +133,7 @@ export class Jit {
         this.statistics.bytes += bytes;
       },
     );
+    this.#units = new Units(this.#regions, this.#slots, this.#tiers);
     this.#runtime = makeRuntime(
       frontend,
       layout.PENDING,
@@ -144,8 +154,31 @@ export class Jit {
 
   /** Run the guest from state.pc until something throws. */
   run(): never {
-    this.#phase[0] = PHASE.guest;
-    return this.#runtime.run();
+    for (;;) {
+      this.#phase[0] = PHASE.guest;
+      try {
+        return this.#runtime.run();
+      } catch (error) {
+        if (error !== FULL) throw error;
+        this.#clearOut();
+      }
+    }
+  }
+
+  /** There is more code than there is to be. No guest code is on the stack. */
+  #clearOut(): void {
+    const share = this.#host.codeMemory;
+    const emptied = (region: Region): void => this.#gone(region);
+    this.statistics.clearings++;
+    // Packs whose code goes will be back, without it.
+    const modules = this.#kept.moduleBytes;
+    if (this.#kept.cost > share / 2) this.#kept.displace(emptied);
+    const others = Math.max(modules, this.#kept.cost);
+    this.#units.clearOut(Math.max(0, share * KEPT_PART - others), emptied, (slot) => this.#kept.isReserved(slot));
+  }
+  /** To be called where state.pc and the registers are all there is to know. */
+  #makeRoom(): void {
+    if (this.#units.cost + this.#kept.cost > this.#host.codeMemory) throw FULL;
   }
 
   get pc(): number {
@@ -165,8 +198,7 @@ export class Jit {
   }
   /** Everything is forgotten (a change of mode). */
   invalidateAll(): void {
-    this.#kept.invalidate(0, Number.MAX_SAFE_INTEGER);
-    this.#kept.clear();
+    this.#kept.leaveMode((region) => this.#gone(region));
     this.#regions.drop(0, Number.MAX_SAFE_INTEGER, (region) => this.#gone(region));
   }
   #gone({ pc, slot }: Region): void {
@@ -176,6 +208,7 @@ export class Jit {
   /** As new, for the next program of execve: no code of the old one is on the stack, so that nothing refers to it. */
   reset(): void {
     this.#kept.clear();
+    this.#units.clear();
     this.#slots.clear();
     this.#regions.clear();
     this.#tiers.clear();
@@ -212,7 +245,8 @@ export class Jit {
     const objects = this.#kept.objects(pcs);
     if (objects.length > 0) {
       const made = this.#translator.ready(objects, precise);
-      this.#enterAll(made.regions);
+      this.#enter(made, false);
+      for (const region of made.regions) this.#spread(region.pc, region.slot);
       this.#count('kept', made);
     }
     for (const pc of pcs) {
@@ -265,7 +299,10 @@ export class Jit {
   /** `miss`: the slot for state.pc, translated; −1 if state changed instead. */
   #resolve(): number {
     const pc = this.pc;
-    if (!this.#regions.has(pc) && !this.#fromPack(pc) && !this.#translateBaseline(pc)) {
+    const known = this.#regions.at(pc);
+    if (known !== undefined) this.#units.use(known);
+    else this.#makeRoom();
+    if (known === undefined && !this.#fromPack(pc) && !this.#translateBaseline(pc)) {
       this.#host.fetchFault(pc);
       return -1;
     }
@@ -294,9 +331,10 @@ export class Jit {
       this.invalidate(pc, pc + 1);
       return -1;
     }
+    const ranOut = this.#tiers.ranOut(pc);
     this.#host.poll();
     if (this.pc !== pc) return -1;
-    if (this.#regions.at(pc)?.optimised !== true && !this.#promote(pc)) {
+    if (this.#regions.at(pc)?.optimised !== true && !this.#promote(pc, ranOut)) {
       this.#host.fetchFault(pc);
       return -1;
     }
@@ -309,11 +347,12 @@ export class Jit {
    * Baseline code at `pc` asks for more: it is translated anew if what that costs is likely to be saved. False if nothing is
    * executable there.
    */
-  #promote(pc: number): boolean {
+  #promote(pc: number, ranOut: boolean): boolean {
+    this.#makeRoom();
     const { extent, repeated } = this.#tiers.optimisedExtent(pc);
     const size = this.#translator.sizeOf(pc, extent);
     if (size === 0) return false;
-    if (this.#tiers.isWorthOptimising(pc, size)) {
+    if (this.#tiers.isWorthOptimising(pc, size, ranOut)) {
       return this.#during(PHASE.optimised, () => this.#translateOptimised(pc, extent, repeated));
     }
     return this.#regions.has(pc) || this.#fromPack(pc) || this.#translateBaseline(pc);
@@ -343,7 +382,7 @@ export class Jit {
   #makeBaseline(pc: number, tier: 'baseline' | 'ready'): boolean {
     const made = this.#translator.baseline(pc, this.#host.precise, tier);
     if (made === undefined) return false;
-    for (const region of made.regions) this.#regions.enter(region);
+    this.#enter(made, false);
     for (const object of made.objects) this.#kept.add(object);
     this.#count('baseline', made);
     this.#unsaved += made.objects.length;
@@ -354,15 +393,15 @@ export class Jit {
   #translateOptimised(pc: number, extent: Extent, repeated: Extent): boolean {
     const made = this.#translator.optimised(pc, extent, repeated, this.#host.precise);
     if (made === undefined) return false;
-    this.#enterAll(made.regions);
+    this.#enter(made, true);
+    for (const region of made.regions) this.#spread(region.pc, region.slot);
     this.#count('optimised', made);
     return true;
   }
-  #enterAll(regions: readonly Region[]): void {
-    for (const region of regions) {
-      this.#regions.enter(region);
-      this.#spread(region.pc, region.slot);
-    }
+
+  #enter({ regions, slots, bytes }: Translated, optimised: boolean): void {
+    for (const region of regions) this.#regions.enter(region);
+    this.#units.add({ regions, slots, optimised, cost: costOf(bytes, optimised) });
   }
 
   #count(kind: 'kept' | 'baseline' | 'optimised', { regions, instructions, bytes }: Translated): void {

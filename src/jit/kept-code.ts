@@ -1,5 +1,5 @@
 /** Kept translations in this run: regions are taken from packs, and packs get slots, counters and their instances here. */
-import { type CodeFile, CodeStore, type LoadedPack, type PackFiles } from './code-store.ts';
+import { type CodeFile, CodeStore, type LoadedPack, type PackFiles, type PackPlace } from './code-store.ts';
 import type { Counted } from './fork-needs.ts';
 import type { RegionObject } from './object.ts';
 import type { Pack } from './pack.ts';
@@ -7,8 +7,11 @@ import type { Region, Regions } from './regions.ts';
 import type { Slots } from './slots.ts';
 import type { Tiers } from './tiers.ts';
 import type { Translator } from './translator.ts';
+import { costOf } from './units.ts';
 
 export interface KeptCodeHost {
+  /** What this thread's translated code may cost, in bytes of memory. */
+  readonly codeMemory: number;
   /** The guest handles memory faults itself: exact registers at each access. */
   readonly precise: boolean;
   /** The file whose unmodified code is mapped at `pc`, if any: its translations may be kept. */
@@ -21,6 +24,9 @@ export interface KeptCodeHost {
   readonly model: string;
 }
 
+/** Of the memory for code: what modules of packs may take, without the code that V8 makes of them. */
+const PACKS_PART = 0.25;
+
 export class KeptCode {
   readonly #host: KeptCodeHost;
   readonly #guestPages: number;
@@ -30,9 +36,13 @@ export class KeptCode {
   readonly #translator: Translator;
   /** `bytes` of WebAssembly were taken. */
   readonly #placed: (bytes: number) => void;
-  /** Anew for each mode. */
+  /** By mode: what the code depends on beside the file. */
+  readonly #stores = new Map<string, CodeStore>();
+  /** That of the present mode, once anything was asked of it. */
   #store: CodeStore | undefined;
   #precise = false;
+  /** Bytes of WebAssembly in regions that were taken. */
+  #taken = 0;
 
   constructor(
     host: KeptCodeHost,
@@ -54,7 +64,9 @@ export class KeptCode {
     const store = this.#current();
     const file = store === undefined ? undefined : this.#host.codeFile(pc);
     const found = file === undefined ? undefined : store?.find(file, pc);
-    return found === undefined ? undefined : this.#region(pc, found);
+    if (found === undefined) return undefined;
+    this.#taken += found.loaded.pack.codeLength[found.index] as number;
+    return this.#region(pc, found);
   }
 
   /** The objects of what is kept, or will be, of the regions at `pcs`. */
@@ -64,7 +76,7 @@ export class KeptCode {
       const file = this.#host.codeFile(pc);
       if (file !== undefined) wanted.push([file, pc]);
     }
-    return this.#current()?.objects(wanted, (pc) => this.#regions.has(pc)) ?? [];
+    return this.#current()?.objects(wanted) ?? [];
   }
   /** Each region of a pack whose module is there, with its counter. */
   *counted(): Iterable<Counted> {
@@ -78,16 +90,58 @@ export class KeptCode {
     if (packs === undefined) return undefined;
     if (this.#store === undefined || this.#precise !== precise) {
       this.#precise = precise;
-      this.#store = new CodeStore(packs, `${model} ${precise ? 'precise' : 'fast'}`, {
+      this.#store = this.#storeFor(packs, `${model} ${precise ? 'precise' : 'fast'}`);
+    }
+    return this.#store;
+  }
+  #storeFor(packs: PackFiles, mode: string): CodeStore {
+    let store = this.#stores.get(mode);
+    if (store === undefined) {
+      store = new CodeStore(packs, mode, {
         guestPages: this.#guestPages,
-        place: (pack) => this.#place(pack),
+        place: (pack, before) => this.#place(pack, before),
         placed: (pack) => this.#connect(pack),
         clear: (slot) => this.#slots.empty(slot),
         helper: (name) => this.#translator.helperNamed(name),
         page: (page) => this.#host.codePage(page),
       });
+      this.#stores.set(mode, store);
     }
-    return this.#store;
+    return store;
+  }
+
+  /** Bytes of the modules that are there. */
+  get moduleBytes(): number {
+    let bytes = 0;
+    for (const { segment } of this.#store?.placed ?? []) bytes += segment.moduleLength;
+    return bytes;
+  }
+  /** What they are taken to cost, in bytes of memory, together with the code that V8 has made of them. */
+  get cost(): number {
+    return this.moduleBytes + costOf(this.#taken, false);
+  }
+  isReserved(slot: number): boolean {
+    for (const store of this.#stores.values()) if (store.isReserved(slot)) return true;
+    return false;
+  }
+
+  /** Let the code of all packs go; `emptied` is told of each region that is no more. It comes back when it is asked for. */
+  displace(emptied: (region: Region) => void): void {
+    this.#taken = 0;
+    for (const { pack, slotBase } of this.#store?.displace() ?? []) {
+      for (const pc of pack.pcs) {
+        const region = this.#regions.at(pc);
+        if (region === undefined || region.number >= 0 || region.optimised) continue;
+        this.#regions.remove(region);
+        emptied(region);
+      }
+      // What other code took over keeps the slot, if it is its own.
+      const empty = (pc: number, slot: number): void => {
+        if (this.#regions.at(pc)?.slot !== slot) this.#slots.empty(slot);
+      };
+      pack.pcs.forEach((pc, k) => empty(pc, slotBase + k));
+      pack.targets.forEach((pc, k) => empty(pc, slotBase + pack.pcs.length + k));
+    }
   }
 
   /** The region at `pc` in a pack whose module is there. */
@@ -114,15 +168,22 @@ export class KeptCode {
   invalidate(first: number, last: number): void {
     this.#store?.invalidate(first, last);
   }
-  /** As when nothing was loaded or translated yet. */
-  clear(): void {
+  /** The mode changes: none of this code is to be used till it changes back. */
+  leaveMode(emptied: (region: Region) => void): void {
+    this.displace(emptied);
     this.#store = undefined;
   }
+  /** As when nothing was loaded or translated yet. */
+  clear(): void {
+    this.#stores.clear();
+    this.#store = undefined;
+    this.#taken = 0;
+  }
   save(): void {
-    this.#store?.save((pc) => this.#regions.has(pc));
+    for (const store of this.#stores.values()) store.save();
   }
   afterFork(): void {
-    this.#store?.afterFork();
+    for (const store of this.#stores.values()) store.afterFork();
   }
 
   #region(pc: number, { loaded, index }: { loaded: LoadedPack; index: number }): Region {
@@ -135,6 +196,7 @@ export class KeptCode {
     );
     return {
       pc,
+      number: -1,
       slot: loaded.slotBase + index,
       optimised: false,
       pages,
@@ -156,10 +218,12 @@ export class KeptCode {
     pack.targets.forEach((pc, k) => connect(pc, slotBase + pack.pcs.length + k));
   }
 
-  #place(pack: Pack): { slotBase: number; counterBase: number } | undefined {
-    const counterBase = this.#tiers.newCounters(pack.pcs.length);
+  #place(pack: Pack, before: PackPlace): PackPlace | undefined {
+    if (this.moduleBytes + pack.module.length > this.#host.codeMemory * PACKS_PART) return undefined;
+    const known = before.slotBase >= 0;
+    const counterBase = known ? before.counterBase : this.#tiers.newCounters(pack.pcs.length);
     if (counterBase < 0) return undefined;
-    const slotBase = this.#slots.reserve(pack.pcs.length + pack.targets.length);
+    const slotBase = known ? before.slotBase : this.#slots.reserve(pack.pcs.length + pack.targets.length);
     if (!this.#translator.pack(pack, slotBase, counterBase)) return undefined;
     this.#placed(pack.module.length);
     return { slotBase, counterBase };

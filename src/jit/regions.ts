@@ -5,6 +5,8 @@ import type { Extent } from './region.ts';
 
 export interface Region {
   readonly pc: number;
+  /** How stack traces name its function; -1: by its pc, as functions of packs are. */
+  readonly number: number;
   readonly slot: number;
   readonly optimised: boolean;
   readonly pages: ReadonlySet<number>;
@@ -22,8 +24,9 @@ export interface Region {
 export class Regions {
   readonly #byPc = new Map<number, Region>();
   readonly #byPage = new Map<number, Set<Region>>();
-  /** By number, for naming the place of a fault. */
-  readonly #numbered: Region[] = [];
+  /** For naming the place of a fault. */
+  readonly #numbered = new Map<number, Region>();
+  #nextNumber = 0;
 
   at(pc: number): Region | undefined {
     return this.#byPc.get(pc);
@@ -35,16 +38,18 @@ export class Regions {
   *counted(): Iterable<Counted> {
     for (const { pc, counter } of this.#byPc.values()) yield [pc, counter];
   }
-  numbered(k: number): Region | undefined {
-    return this.#numbered[k];
+  hasPage(page: number): boolean {
+    return this.#byPage.has(page);
   }
-  /** The number the next region entered will have. */
-  get nextNumber(): number {
-    return this.#numbered.length;
+  numbered(number: number): Region | undefined {
+    return this.#numbered.get(number);
+  }
+  newNumber(): number {
+    return this.#nextNumber++;
   }
 
   enter(region: Region): void {
-    this.#numbered.push(region);
+    if (region.number >= 0) this.#numbered.set(region.number, region);
     this.#byPc.set(region.pc, region);
     for (const p of region.pages) {
       const set = this.#byPage.get(p);
@@ -70,10 +75,20 @@ export class Regions {
     }
   }
 
+  /** Nothing runs its code any more. */
+  remove(region: Region): void {
+    if (this.#byPc.get(region.pc) === region) this.#byPc.delete(region.pc);
+    this.#numbered.delete(region.number);
+    for (const p of region.pages) {
+      const set = this.#byPage.get(p);
+      if (set?.delete(region) && set.size === 0) this.#byPage.delete(p);
+    }
+  }
+
   /** No code refers to any of them. */
   clear(): void {
     this.#byPc.clear();
     this.#byPage.clear();
-    this.#numbered.length = 0;
+    this.#numbered.clear();
   }
 }

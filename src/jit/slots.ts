@@ -1,6 +1,7 @@
 /**
- * The table through which regions meet. A slot belongs to its guest pc for ever; it holds `miss` until there is a region and again
- * after its code changed, so that callers and the cache of indirect jumps never have to be patched.
+ * The table through which regions meet. A slot belongs to its guest pc as long as any code refers to it; it holds `miss` until
+ * there is a region and again after its code changed, so that callers and the cache of indirect jumps never have to be
+ * patched.
  */
 import * as layout from './layout.ts';
 
@@ -11,6 +12,7 @@ export class Slots {
   /** State memory. */
   readonly #words: Int32Array;
   readonly #byPc = new Map<number, number>();
+  readonly #free: number[] = [];
   #miss: unknown;
   #next = layout.FIRST_SLOT;
 
@@ -34,8 +36,12 @@ export class Slots {
   assign(pc: number, slot: number): void {
     this.#byPc.set(pc, slot);
   }
-  /** `count` slots in a row that are nobody's yet. */
+  /** `count` slots in a row that are nobody's. */
   reserve(count: number): number {
+    if (count === 1) {
+      const free = this.#free.pop();
+      if (free !== undefined) return free;
+    }
     const first = this.#next;
     this.#next += count;
     const { length } = this.table;
@@ -59,11 +65,23 @@ export class Slots {
     this.#words[(entry >> 2) + 2] = slot;
   }
 
+  /** Slots that were given to a pc and that `isWanted` does not know may be given to others. No guest code is running. */
+  freeOthers(isWanted: (slot: number) => boolean): void {
+    for (const [pc, slot] of this.#byPc) {
+      if (isWanted(slot)) continue;
+      this.#byPc.delete(pc);
+      this.empty(slot);
+      this.#free.push(slot);
+    }
+    layout.clearJumpCache(this.#words);
+  }
+
   /** As new: no code refers to any of them. */
   clear(): void {
     for (let slot = layout.FIRST_SLOT; slot < this.#next; slot++) this.empty(slot);
     this.#next = layout.FIRST_SLOT;
     this.#byPc.clear();
+    this.#free.length = 0;
     layout.clearJumpCache(this.#words);
   }
 }

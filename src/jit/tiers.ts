@@ -15,6 +15,9 @@ const WORTH_JOINING = 200;
 /** Targets of indirect jumps within a region: V8's time grows faster than their number. */
 const MOST_TARGETS = 32;
 
+/** Targets that are remembered of one jump. */
+const MOST_LEARNED = 256;
+
 /** Entries, or rounds of a loop, for each instruction of a region, that make up for optimising it: V8 takes 5 µs for one. */
 const ENTRIES_PER_INSTRUCTION = 30;
 /** Entries that make up for any size: such code is unrolled, and each entry runs through much of it. */
@@ -34,12 +37,14 @@ export class Tiers {
   /** State memory. */
   readonly #words: Int32Array;
   readonly #owner: TierOwner;
-  /** By guest pc of an indirect jump: where it went, as far as that is near. */
-  readonly #jumps = new Map<number, number[]>();
+  /** By guest pc / NEAR, then by guest pc of an indirect jump: where it went, as far as that is near. */
+  readonly #jumps = new Map<number, Map<number, number[]>>();
   /** By pc: entries its counter has been set to in all, if more than at first; rounds of a loop there. */
   readonly #granted = new Map<number, number>();
   readonly #rounds = new Map<number, number>();
   #nextCounter = layout.COUNTERS;
+  /** Counters whose regions are gone. */
+  readonly #freeCounters: number[] = [];
 
   constructor(words: Int32Array, owner: TierOwner) {
     this.#words = words;
@@ -48,6 +53,7 @@ export class Tiers {
 
   clear(): void {
     this.#nextCounter = layout.COUNTERS;
+    this.#freeCounters.length = 0;
     this.#jumps.clear();
     this.#granted.clear();
     this.#rounds.clear();
@@ -58,6 +64,11 @@ export class Tiers {
    * of two that share a counter the one that runs more often is more likely to be found hot.
    */
   newCounters(count: number): number {
+    const free = count === 1 ? this.#freeCounters.pop() : undefined;
+    if (free !== undefined) {
+      this.#words[free >> 2] = layout.BASELINE_ENTRIES;
+      return free;
+    }
     if (layout.COUNTERS + 4 * count > layout.COUNTERS_END) return -1;
     if (this.#nextCounter + 4 * count > layout.COUNTERS_END) this.#nextCounter = layout.COUNTERS;
     const at = this.#nextCounter;
@@ -70,6 +81,22 @@ export class Tiers {
   get countersEnd(): number {
     return this.#nextCounter;
   }
+  freeCounter(counter: number): void {
+    if (counter >= 0) this.#freeCounters.push(counter);
+  }
+  /** What the counter says: it changes when its region is entered. */
+  count(counter: number): number {
+    return this.#words[counter >> 2] as number;
+  }
+
+  /** Forget what is known of code that there is not any more, by pc and by page. */
+  forgetOthers(isTranslated: (pc: number) => boolean, hasCode: (page: number) => boolean): void {
+    for (const map of [this.#granted, this.#rounds]) for (const pc of map.keys()) if (!isTranslated(pc)) map.delete(pc);
+    for (const [part, sites] of this.#jumps) {
+      for (const site of sites.keys()) if (!hasCode(Math.floor(site / 4096))) sites.delete(site);
+      if (sites.size === 0) this.#jumps.delete(part);
+    }
+  }
 
   /** How often the baseline code at `pc` was entered. */
   executed(pc: number): number {
@@ -79,21 +106,27 @@ export class Tiers {
     return (this.#granted.get(pc) ?? layout.BASELINE_ENTRIES) - (this.#words[counter >> 2] as number);
   }
 
-  /**
-   * Baseline code at `pc` was entered so often, or a loop there went round so often, that it asks for more. True if optimising
-   * `size` instructions is likely to save what it costs; otherwise it will ask again.
-   */
-  isWorthOptimising(pc: number, size: number): boolean {
+  /** Did the counter at `pc` run out? It will do so again at the next entry, unless it is set. */
+  ranOut(pc: number): boolean {
     const counter = this.#owner.counterOf(pc);
-    const entered = counter >= 0 && this.#words[counter >> 2] === 0;
-    const rounds = (this.#rounds.get(pc) ?? 0) + (entered ? 0 : layout.BASELINE_BUDGET);
+    if (counter < 0 || this.#words[counter >> 2] !== 0) return false;
+    this.#words[counter >> 2] = 1;
+    return true;
+  }
+
+  /**
+   * Baseline code at `pc` was entered so often (its counter `ranOut`), or a loop there went round so often, that it asks for more.
+   * True if optimising `size` instructions is likely to save what it costs; otherwise it will ask again.
+   */
+  isWorthOptimising(pc: number, size: number, ranOut: boolean): boolean {
+    const rounds = (this.#rounds.get(pc) ?? 0) + (ranOut ? 0 : layout.BASELINE_BUDGET);
     const executed = this.executed(pc);
     const missing = Math.min(size * ENTRIES_PER_INSTRUCTION, ENOUGH) - executed - rounds;
     if (missing <= 0) return true;
-    if (!entered) this.#rounds.set(pc, rounds);
+    if (!ranOut) this.#rounds.set(pc, rounds);
     else {
       const more = Math.max(missing, layout.BASELINE_ENTRIES);
-      this.#words[counter >> 2] = more;
+      this.#words[this.#owner.counterOf(pc) >> 2] = more;
       this.#granted.set(pc, executed + more);
     }
     return false;
@@ -102,9 +135,15 @@ export class Tiers {
   /** The indirect jump at `site` went to `pc`. */
   learnJump(site: number, pc: number): void {
     if (Math.abs(pc - site) > NEAR) return;
-    const known = this.#jumps.get(site);
-    if (known === undefined) this.#jumps.set(site, [pc]);
-    else if (!known.includes(pc)) known.push(pc);
+    const part = Math.floor(site / NEAR);
+    let sites = this.#jumps.get(part);
+    if (sites === undefined) {
+      sites = new Map();
+      this.#jumps.set(part, sites);
+    }
+    const known = sites.get(site);
+    if (known === undefined) sites.set(site, [pc]);
+    else if (known.length < MOST_LEARNED && !known.includes(pc)) known.push(pc);
   }
 
   /** How the optimised region at `pc` is to be built, and the same with what it decided, so that it can be built again. */
@@ -138,7 +177,10 @@ export class Tiers {
    */
   #targetsNear(site: number): number[] {
     const targets = new Set<number>();
-    for (const [other, known] of this.#jumps) if (Math.abs(other - site) <= NEAR) for (const t of known) targets.add(t);
+    const part = Math.floor(site / NEAR);
+    for (let p = part - 1; p <= part + 1; p++)
+      for (const [other, known] of this.#jumps.get(p) ?? [])
+        if (Math.abs(other - site) <= NEAR) for (const t of known) targets.add(t);
     return [...targets];
   }
 }

@@ -39,14 +39,16 @@ export interface Surroundings {
   slotOf(pc: number): number;
   newCounters(count: number): number;
   isTranslated(pc: number): boolean;
-  /** The number the next region will be entered with. */
-  nextNumber(): number;
+  /** A number for a region that nothing else has. */
+  newNumber(): number;
   /** V8 compiles a module of this tier in `act`. */
   compiling<T>(tier: 'baseline V8' | 'optimised V8', act: () => T): T;
 }
 
 export interface Translated {
   readonly regions: readonly Region[];
+  /** Slots the code goes to, its own among them. */
+  readonly slots: readonly number[];
   readonly instructions: number;
   /** Bytes of WebAssembly. */
   readonly bytes: number;
@@ -117,14 +119,20 @@ export class Translator {
     isVolatile: (k: number) => boolean,
   ): Translated {
     const counters = objects.map(() => this.#in.newCounters(1));
-    const first = this.#in.nextNumber();
+    const numbers = objects.map(() => this.#in.newNumber());
+    const slots = new Set<number>();
+    const slotOf = (to: number): number => {
+      const slot = this.#in.slotOf(to);
+      slots.add(slot);
+      return slot;
+    };
     const { bytes, codeOffsets, helpers } = link({
       objects,
       guestPages: this.#in.guestPages,
-      slot: (to) => this.#in.slotOf(to),
+      slot: slotOf,
       counter: (k) => counters[k] as number,
       helper: (name) => this.helperNamed(name),
-      name: (k) => `r${first + k}`,
+      name: (k) => `r${numbers[k]}`,
       contiguous: false,
     });
     const functions: Record<string, unknown> = {};
@@ -133,7 +141,8 @@ export class Translator {
     const regions = objects.map((o, k): Region => {
       return this.#withSites(isVolatile(k), {
         pc: o.pc,
-        slot: this.#in.slotOf(o.pc),
+        number: numbers[k] as number,
+        slot: slotOf(o.pc),
         optimised: false,
         pages: new Set(o.pages),
         counter: counters[k] as number,
@@ -144,7 +153,7 @@ export class Translator {
       });
     });
     const instructions = objects.reduce((sum, o) => sum + o.instructions, 0);
-    return { regions, instructions, bytes: bytes.length };
+    return { regions, slots: [...slots], instructions, bytes: bytes.length };
   }
 
   #object(pc: number, region: BuiltRegion, precise: boolean): RegionObject {
@@ -191,15 +200,24 @@ export class Translator {
       },
       runtime: (name) => m.importFunction('r', name, name === 'syscall' ? m.type([], ['i32']) : m.type(['i32'], [])),
     };
-    const lowered = this.#lowering.region(this.#ir, region.entry, imports, this.#options(true, -1, precise, false));
-    const slot = this.#in.slotOf(pc);
-    const body = m.func(frame, lowered.locals, lowered.body, { name: `r${this.#in.nextNumber()}`, slot });
-    for (const entry of region.entries) m.func(frame, [], enterAt(entry, body), { slot: this.#in.slotOf(entry) });
+    const slots = new Set<number>();
+    const slotOf = (to: number): number => {
+      const at = this.#in.slotOf(to);
+      slots.add(at);
+      return at;
+    };
+    const options = { ...this.#options(true, -1, precise, false), slotOf };
+    const lowered = this.#lowering.region(this.#ir, region.entry, imports, options);
+    const slot = slotOf(pc);
+    const number = this.#in.newNumber();
+    const body = m.func(frame, lowered.locals, lowered.body, { name: `r${number}`, slot });
+    for (const entry of region.entries) m.func(frame, [], enterAt(entry, body), { slot: slotOf(entry) });
     const { bytes, codeOffsets } = m.finish();
     const g = { m: memory, s: state, t: table };
     this.#in.compiling('optimised V8', () => instantiate(bytes, { g, r: calls, h: helpers }, 'optimised'));
     const made = this.#withSites(region.volatile, {
       pc,
+      number,
       slot,
       optimised: true,
       pages: region.pages,
@@ -209,8 +227,8 @@ export class Translator {
       extent: repeated,
       sites: undefined,
     });
-    const entries = region.entries.map((entry): Region => ({ ...made, pc: entry, slot: this.#in.slotOf(entry) }));
-    return { regions: [made, ...entries], instructions: region.instructions, bytes: bytes.length };
+    const entries = region.entries.map((entry): Region => ({ ...made, number: -1, pc: entry, slot: slotOf(entry) }));
+    return { regions: [made, ...entries], slots: [...slots], instructions: region.instructions, bytes: bytes.length };
   }
 
   /** Make the instance of a pack; false if it asks for what there is not. */

@@ -79,7 +79,7 @@ class Run {
     return pcs.filter((pc) => this.store.find(FILE, pc) !== undefined);
   }
   end(): void {
-    this.store.save(() => true);
+    this.store.save();
   }
 }
 

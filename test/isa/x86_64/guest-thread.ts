@@ -98,7 +98,7 @@ function runProgram({ host, memory, pages }: Machine, code: Uint8Array, register
     sync: () => {},
     poll: () => {},
     compareExchange: (address, size, at) => host.compareExchange(address, size, stateAddress + at),
-    precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '',
+    precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '', codeMemory: 1 << 28,
   });
   view.setInt32(STATE.mxcsr, 0x1f80, true);
   for (const [name, value] of Object.entries(registers)) view.setBigUint64(STATE.gpr + 8 * GPR_NAMES.indexOf(name as 'rax'), BigInt(value), true);

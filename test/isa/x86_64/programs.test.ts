@@ -106,7 +106,7 @@ function runTranslated(c: Case): Outcome {
       throw new Ended(-1);
     },
     behind: false, sync: () => {}, poll: () => {},
-    precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '', compareExchange: unsharedExchange(shared.memory, state),
+    precise: false, codeFile: () => undefined, codePage: () => undefined, packs: undefined, model: '', codeMemory: 1 << 28, compareExchange: unsharedExchange(shared.memory, state),
   });
   shared.data.set(c.data);
   loadState(state.subarray(0, STATE.end), c.state);
