@@ -58,8 +58,9 @@ class Run {
   constructor(files: PackFiles, model = 'model') {
     this.store = new CodeStore(files, model, {
       guestPages: 16,
-      place: (pack) => {
+      place: (pack, before) => {
         this.modules.push(pack.module);
+        if (before.slotBase >= 0) return before;
         const slotBase = this.#slots;
         this.#slots += pack.pcs.length + pack.targets.length;
         return { slotBase, counterBase: 0 };
@@ -107,15 +108,33 @@ test('what a run added is found by the next, whose modules are valid and only th
 test('the objects of what is kept or new can be had again, of what is gone not', () => {
   const files = new MemoryFiles();
   new Run(files).add(...pcs(0x400000, 10)).end();
-  const run = new Run(files).add(0x402000, 0x402010);
-  const wanted = [0x400010, 0x400020, 0x402000, 0x402010, 0x403000];
-  const objects = run.store.objects(wanted.map((pc) => [FILE, pc] as const), (pc) => pc !== 0x402000);
+  const run = new Run(files).add(0x405000, 0x402010);
+  run.store.invalidate(0x405, 0x405);
+  const wanted = [0x400010, 0x400020, 0x405000, 0x402010, 0x403000];
+  const objects = run.store.objects(wanted.map((pc) => [FILE, pc] as const));
   assert.deepEqual(objects.map((o) => o.pc), [0x400010, 0x400020, 0x402010]);
   for (const o of objects) {
     const { code, relocs } = region(o.pc);
     // Where numbers belong that depend on the module, those of the module it comes from may stand.
     assert.deepEqual([o.code.length, o.relocs, o.pages], [code.length, relocs, [o.pc >> 12]]);
   }
+});
+
+test('what was put away comes back when asked for, where it was, without what was gone', () => {
+  const files = new MemoryFiles();
+  new Run(files).add(...pcs(0x400000, 10)).add(0x401000).end();
+  const run = new Run(files);
+  const place = (pc: number): number | undefined => run.store.find(FILE, pc)?.loaded.slotBase;
+  const before = place(0x400000) as number;
+  run.store.invalidate(0x401, 0x401);
+  assert.equal(run.store.displace().length, 1);
+  assert.equal(run.store.placedAt(0x400000), undefined);
+  assert.ok(run.store.isReserved(before) && !run.store.isReserved(before - 1));
+  run.cleared.clear();
+  assert.equal(place(0x400000), before);
+  assert.equal(run.modules.length, 2);
+  assert.equal(place(0x401000), undefined);
+  assert.deepEqual([...run.cleared], [before + 10]);
 });
 
 test('another engine, mode or CPU finds nothing', () => {
