@@ -240,7 +240,7 @@ const options: readonly Option[] = [
     names: ['code-memory'],
     value: 'SIZE',
     variables: ['LUNAGATE_CODE_MEMORY'],
-    help: 'memory for translated code, of which the oldest is dropped when it is used up (default: 512M)',
+    help: 'memory for translated code, of which the oldest is dropped when it is used up (default: 1G)',
     apply(draft, value, from) {
       draft.codeMemory = parseSize(toText(value), from);
     },
@@ -337,7 +337,7 @@ export function parseCommandLine({ args, env }: Invocation): Command {
     profile: false,
     dumpRegions: [],
     sysroot: undefined,
-    codeMemory: 512 << 20,
+    codeMemory: 2 ** 30,
     stackSize: undefined,
     strace: false,
     logFile: undefined,
