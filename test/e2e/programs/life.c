@@ -88,9 +88,9 @@ static void waiting(void) {
   int status;
   TRY(waitpid(-1, &status, 0));
   printf("%d\n", waitpid(pid, &status, __WCLONE) == pid);
+  signal(SIGUSR1, SIG_IGN);
   pid = syscall(SYS_clone, SIGUSR1, 0, 0, 0, 0);
   if (pid == 0) _exit(5);
-  signal(SIGUSR1, SIG_IGN);
   struct rusage ru;
   printf("%d %d\n", wait4(-1, &status, __WALL, &ru) == pid, WEXITSTATUS(status));
   signal(SIGUSR1, SIG_DFL);
@@ -426,9 +426,8 @@ static void *waiter(void *at) {
 }
 struct waitv { uint64_t val, uaddr; uint32_t flags, reserved; };
 static void *waking(void *unused) {
-  usleep(50000);
+  for (int k = 0; k < 4000 && syscall(SYS_futex, &word[21], FUTEX_WAKE, 1, 0, 0, 0) != 1; k++) usleep(5000);
   word[21] = 1;
-  for (int k = 0; k < 200 && syscall(SYS_futex, &word[21], FUTEX_WAKE, 1, 0, 0, 0) != 1; k++) usleep(5000);
   return 0;
 }
 static void *pi_waiter(void *unused) {

@@ -45,6 +45,10 @@ static void lines(const char *name, const char *wanted) {
     if (found && (found == wanted || found[-1] == ' ')) printf("  %s\n", line);
   }
 }
+// Until the child is in system call `nr`.
+static void await(int nr) {
+  for (int k = 0; k < 3000 && (slurp(in("syscall")), atoi(buffer) != nr || buffer[0] == 'r'); k++) usleep(10000);
+}
 static int by_number(const void *a, const void *b) { return atoi(*(char **)a) - atoi(*(char **)b); }
 static void list(const char *name, int links, int hide) {
   DIR *d = opendir(name);
@@ -75,9 +79,10 @@ static void list(const char *name, int links, int hide) {
   closedir(d);
 }
 
-static volatile int stop;
+static volatile int stop, named;
 static void *rest(void *name) {
   prctl(PR_SET_NAME, name);
+  __atomic_add_fetch(&named, 1, __ATOMIC_SEQ_CST);
   while (!stop) usleep(1000);
   return 0;
 }
@@ -110,6 +115,7 @@ static void scene(int ready, int go) {
   pthread_t t;
   pthread_create(&t, 0, rest, "second");
   pthread_create(&t, 0, rest, "third");
+  while (named < 2) usleep(1000);
   write(20, &m, sizeof m);
   char c;
   read(21, &c, 1);
@@ -129,7 +135,7 @@ int main(void) {
   close(up[1]), close(down[0]);
   char *at;
   read(up[0], &at, sizeof at);
-  usleep(100000);
+  await(SYS_read);
   printf("status:\n");
   lines(in("status"), "Name State Threads SigBlk SigIgn SigCgt NoNewPrivs Seccomp Seccomp_filters");
   printf("limits:\n");
@@ -221,14 +227,14 @@ int main(void) {
     const char *names[] = {"smaps", "smaps_rollup", "oom_score_adj", "wchan", "syscall", "mountinfo", "cgroup"};
     printf("  %s %d\n", names[k], slurp(in(names[k])) > 0);
   }
+  await(SYS_read);
+  unsigned long words[4] = {0};
+  sscanf(buffer, "%lx %lx %lx %lx", words, words + 1, words + 2, words + 3);
+  printf("  in read(2) of %ld byte, stack %d\n", words[3], words[2] > 1 << 20);
   int held = open(in("status"), O_RDONLY), directory = open(in("task"), O_RDONLY | O_DIRECTORY);
   write(down[1], "x", 1);
   read(up[0], target, 1);
-  for (int k = 0; k < 500; k++) {
-    slurp(in("comm"));
-    if (!strcmp(buffer, "sleep\n")) break;
-    usleep(10000);
-  }
+  await(SYS_clock_nanosleep);
   printf("after exec:\n");
   lines(in("status"), "Name Threads SigBlk SigIgn SigCgt");
   list(in("fd"), 1, 0);
