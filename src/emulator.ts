@@ -5,7 +5,7 @@
  */
 import { cloneFlags } from './abi/constants/process.ts';
 import type { RunOptions } from './cli/options.ts';
-import { setV8Flag } from './host/ffi.ts';
+import { releaseFreeMemory, setV8Flag } from './host/ffi.ts';
 import { type Inherited, readInherited } from './host/inherited.ts';
 import { PackDirectory } from './host/pack-files.ts';
 import { attachMachine, createMachine, MAX_PAGES, type Machine, type MachineShare } from './host/machine.ts';
@@ -191,7 +191,10 @@ class Emulator {
       beforeThread: () => void this.#observers?.hooks?.share(),
       before: () => this.#observers?.hooks?.beforeFork(),
       inParent: () => this.#observers?.hooks?.notForked(),
-      beforeProcess: () => this.#jit.beforeFork(),
+      beforeProcess: () => {
+        // What compiling took for a while would be copied with each child.
+        if (this.#jit.beforeFork()) releaseFreeMemory();
+      },
       afterProcess: () => this.#jit.afterFork(false),
       inChild: () => {
         this.#jit.afterFork(true);

@@ -30,9 +30,9 @@ export interface EngineFiles {
   readonly cache: number;
 }
 
-/** A file from its beginning, wherever its descriptor's position is. */
+/** A file from its beginning, wherever its descriptor's position is; in memory that all threads share. */
 function readWhole(fd: number): Buffer {
-  const bytes = Buffer.alloc(fstatSync(fd).size);
+  const bytes = Buffer.from(new SharedArrayBuffer(fstatSync(fd).size));
   for (let done = 0; done < bytes.length; ) {
     const n = readSync(fd, bytes, done, bytes.length - done, done);
     if (n === 0) break;

@@ -91,6 +91,11 @@ export function setV8Flag(flag: string): void {
   call.v8(flag);
 }
 
+/** Have the C library give what is free of its heap back to the kernel (malloc_trim). */
+export function releaseFreeMemory(): void {
+  ffi().koffi.load(null).func('int malloc_trim(size_t)')(0);
+}
+
 /** Host address of a function of the C library. */
 export function libraryFunction(name: string): number {
   const dlsym = ffi().koffi.load(null).func('uintptr_t dlsym(uintptr_t, const char *)');

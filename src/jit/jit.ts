@@ -227,11 +227,12 @@ export class Jit {
     yield* this.#regions.counted();
   }
 
-  /** Before a fork: what earlier children needed is made ready for the next. */
-  beforeFork(): void {
+  /** Before a fork: what earlier children needed is made ready for the next. True if there was something. */
+  beforeFork(): boolean {
     const said = this.#needs?.beforeFork(this.#tiers.countersEnd) ?? [];
     const pcs = said.filter((pc) => this.#tiers.executed(pc) === 0);
     if (pcs.length > 0) this.#during(PHASE.baseline, () => this.#makeReady(pcs));
+    return pcs.length > 0;
   }
   /** After `beforeFork`. In a child what the parent translated is the parent's to save. */
   afterFork(child: boolean): void {
