@@ -48,6 +48,9 @@ const EXACT = `${INTERNAL}ENVIRON=`;
 /** What node itself adds for the channel that src/api serves hooks over. */
 const CHANNEL = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE'];
 
+/** The launcher sets them for the engine, having saved what was there. */
+const TUNING = ['GLIBC_TUNABLES', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_'];
+
 export function cleanEnvironment(raw: readonly ByteString[]): ByteString[] {
   const exact = raw.find((entry) => entry.startsWith(EXACT));
   if (exact !== undefined)
@@ -55,8 +58,10 @@ export function cleanEnvironment(raw: readonly ByteString[]): ByteString[] {
   const restored: ByteString[] = [];
   const kept: ByteString[] = [];
   const served = raw.some((entry) => entry.startsWith(`${INTERNAL}API=`));
+  const launched = raw.some((entry) => entry.startsWith(`${INHERITED}=`));
   for (const entry of raw) {
     if (served && CHANNEL.includes(nameOf(entry))) continue;
+    if (launched && TUNING.includes(nameOf(entry))) continue;
     if (entry.startsWith(SAVED)) restored.push(entry.slice(SAVED.length));
     else if (!entry.startsWith(INTERNAL) && !entry.startsWith(`${INHERITED}=`)) kept.push(entry);
   }

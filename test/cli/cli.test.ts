@@ -173,6 +173,9 @@ describe("the guest's environment", () => {
       'NODE_OPTIONS=other',
     ];
     assert.deepEqual(cleanEnvironment(raw), ['A=1', 'LUNAGATE_RULES=r', 'NODE_OPTIONS=--x']);
+    const tuned = [...raw.slice(0, 1), 'GLIBC_TUNABLES=its own', 'MALLOC_TRIM_THRESHOLD_=7', 'LUNAGATE_INHERITED=ign=0'];
+    assert.deepEqual(cleanEnvironment(tuned), ['A=1']);
+    assert.deepEqual(cleanEnvironment([...tuned, 'LUNAGATE_INTERNAL_SAVED_GLIBC_TUNABLES=own']), ['A=1', 'GLIBC_TUNABLES=own']);
   });
 });
 
