@@ -47,6 +47,9 @@ const KEPT_PART = 0.6;
 
 const PHASE = Object.fromEntries(layout.PHASES.map((name, k) => [name, k])) as Record<(typeof layout.PHASES)[number], number>;
 
+/** Regions compiled at once: what V8 needs while it compiles a module grows with their number, and children would inherit it. */
+const READY_BATCH = 50;
+
 export interface JitStatistics {
   /** Regions taken from packs. */
   kept: number;
@@ -244,8 +247,8 @@ export class Jit {
   #makeReady(pcs: readonly number[]): void {
     const { precise } = this.#host;
     const objects = this.#kept.objects(pcs);
-    if (objects.length > 0) {
-      const made = this.#translator.ready(objects, precise);
+    for (let k = 0; k < objects.length; k += READY_BATCH) {
+      const made = this.#translator.ready(objects.slice(k, k + READY_BATCH), precise);
       this.#enter(made, false);
       for (const region of made.regions) this.#spread(region.pc, region.slot);
       this.#count('kept', made);
