@@ -27,8 +27,8 @@ import { ScriptLoader } from './script-loader.ts';
 import { defaults } from './settings.ts';
 
 const SIGSYS = 31;
-/** Hook calls after which optimised code pays, and for how many calls its functions are compiled as they are met. */
-const OPTIMISE_AFTER = 100_000;
+/** Hook calls that in baseline code cost more than optimising does, and for how many calls its functions are compiled as they are met. */
+const OPTIMISE_AFTER = 40_000;
 /** The same where another thread has done it. */
 const OPTIMISE_SOON = 1000;
 const OPTIMISE_CALLS = 50;
