@@ -75,7 +75,7 @@ const KEPT_SEGMENTS = 6;
 /** Bytes of new translations that a run holds before it writes them. */
 const MOST_FRESH = 16 << 20;
 /** Bytes past which a pack stops growing. */
-const LARGEST = 64 << 20;
+const LARGEST = 192 << 20;
 
 /** Where the slots and counters of a pack begin. */
 export interface PackPlace {
