@@ -68,8 +68,8 @@ export type Terminator =
   | { readonly kind: 'switch'; readonly index: Value; readonly targets: readonly Block[]; readonly otherwise: Block }
   /** To guest code outside the region. `flagsDead` here and below: which does not read the flags it begins with. */
   | { readonly kind: 'jump'; readonly pc: number; readonly flagsDead?: boolean }
-  /** `spent`: have somebody look whether anything is pending on the way. */
-  | { readonly kind: 'jumpIndirect'; readonly pc: Value; readonly spent?: boolean }
+  /** `spent`: have somebody look whether anything is pending on the way. `likely`, here and below: where it goes as a rule. */
+  | { readonly kind: 'jumpIndirect'; readonly pc: Value; readonly spent?: boolean; readonly likely?: number }
   /** The frontend has stored the return address where the ISA keeps it; control comes back at `next`. */
   | {
       readonly kind: 'call';
@@ -78,7 +78,7 @@ export type Terminator =
       readonly next: Block;
       readonly flagsDead?: boolean;
     }
-  | { readonly kind: 'callIndirect'; readonly pc: Value; readonly returnPc: number; readonly next: Block }
+  | { readonly kind: 'callIndirect'; readonly pc: Value; readonly returnPc: number; readonly next: Block; readonly likely?: number }
   | { readonly kind: 'ret'; readonly pc: Value }
   | { readonly kind: 'syscall'; readonly nextPc: number; readonly next: Block }
   /** A guest exception at `pc`; `code` is the ISA's, `info` an address or 0. Registers are as they were before the instruction. */

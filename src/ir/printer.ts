@@ -92,11 +92,11 @@ export function printTerminator(t: Terminator): string {
     case 'jump':
       return `jump ${hex(t.pc)}`;
     case 'jumpIndirect':
-      return `jump v${t.pc}`;
+      return `jump v${t.pc}${t.likely === undefined ? '' : `, likely ${hex(t.likely)}`}`;
     case 'call':
       return `call ${hex(t.pc)}, returns to ${hex(t.returnPc)}, then ${t.next.id}`;
     case 'callIndirect':
-      return `call v${t.pc}, returns to ${hex(t.returnPc)}, then ${t.next.id}`;
+      return `call v${t.pc}${t.likely === undefined ? '' : `, likely ${hex(t.likely)}`}, returns to ${hex(t.returnPc)}, then ${t.next.id}`;
     case 'ret':
       return `ret v${t.pc}`;
     case 'syscall':

@@ -1,6 +1,6 @@
 /** Executable guest bytes for the decoder: pages copied once, dropped when the address space says they changed. */
 import type { GuestMemory } from '../kernel/ports.ts';
-import type { CodeSource } from './region.ts';
+import type { CodeSource } from './reach.ts';
 
 const PAGE = 4096;
 /** Bytes of the next page that belong to a window, so that an instruction across the border is whole. */

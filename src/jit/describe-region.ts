@@ -4,7 +4,8 @@ import type { Frontend } from '../ir/frontend.ts';
 import { printOperation, printRegion, printTerminator } from '../ir/printer.ts';
 import { Analysis } from './analysis.ts';
 import type { Lowering, RegionOptions } from './lower.ts';
-import { buildRegion, type CodeSource, type Extent } from './region.ts';
+import type { CodeSource, Extent } from './reach.ts';
+import { buildRegion } from './region.ts';
 import { printBody } from './wasm-text.ts';
 
 export function describeRegion(

@@ -10,7 +10,7 @@ import type { Frontend } from '../ir/frontend.ts';
 import { type Counted, ForkNeeds, type SharedMemory } from './fork-needs.ts';
 import { KeptCode, type KeptCodeHost } from './kept-code.ts';
 import * as layout from './layout.ts';
-import type { CodeSource, Extent } from './region.ts';
+import type { CodeSource, Extent } from './reach.ts';
 import { type Region, Regions } from './regions.ts';
 import { makeRuntime, type Runtime } from './runtime.ts';
 import { Slots } from './slots.ts';
@@ -115,7 +115,7 @@ export class Jit {
           this.#phase[0] = PHASE.syscall;
           host.syscall();
           this.#phase[0] = PHASE.guest;
-          return words[at] !== lo || words[at + 1] !== hi ? 1 : 0;
+          return words[at] !== lo || words[at + 1] !== hi || this.#regions.takeOutdated() ? 1 : 0;
         },
         trap: (code) => host.trap(code),
       },
@@ -192,7 +192,7 @@ export class Jit {
     return ((this.#words[index] as number) >>> 0) + (this.#words[index + 1] as number) * 4294967296;
   }
 
-  /** Everything translated from [start, end) is forgotten; running code ends at its next exit. */
+  /** Everything translated from [start, end) is forgotten; optimised code that is running is left at the end of the system call or poll. */
   invalidate(start: number, end: number): void {
     const first = Math.floor(start / 4096);
     const last = Math.floor((end - 1) / 4096);
@@ -337,7 +337,7 @@ export class Jit {
     }
     const ranOut = this.#tiers.ranOut(pc);
     this.#host.poll();
-    if (this.pc !== pc) return -1;
+    if (this.pc !== pc || this.#regions.takeOutdated()) return -1;
     if (this.#regions.at(pc)?.optimised !== true && !this.#promote(pc, ranOut)) {
       this.#host.fetchFault(pc);
       return -1;

@@ -29,9 +29,17 @@ export function clearJumpCache(words: Int32Array): void {
   words.fill(0, first, first + (4 << JUMP_CACHE_BITS));
   words[first] = 1;
 }
+/**
+ * Where indirect calls and jumps of baseline code went: hints, for optimised code. TARGET_SITES × 4 entries of i64, found by
+ * hash of the site and bits 4, 3 of the target: the target (34 bits), the lower 30 bits of the site above it.
+ */
+export const TARGET_SITES = 2048;
+export const TARGETS = STATE_PAGES * 65536 - 32 * TARGET_SITES;
+export const targetsOf = (site: number): number => TARGETS + 32 * (((site >>> 10) ^ site) & (TARGET_SITES - 1));
+export const siteTag = (site: number): number => site & 0x3fffffff;
 /** i32 execution counters, one per baseline region. */
 export const COUNTERS = 0x20000;
-export const COUNTERS_END = STATE_PAGES * 65536;
+export const COUNTERS_END: number = TARGETS;
 /** Iterations after which a loop in baseline code asks for optimised code, and entries likewise for a region. */
 export const BASELINE_BUDGET = 4000;
 export const BASELINE_ENTRIES = 4000;

@@ -363,7 +363,8 @@ export class Lowering extends AtomicLowering {
           w.i32Const(0);
           w.i64ConstOf(this.pc);
           w.stateAccess(W.i64Store, layout.SITE);
-          this.#tailCall(() => this.#lookup(pc, layout.SLOT_MISS_INDIRECT));
+          if (o.relocatable) this.#recordTarget(pc);
+          this.#tailCall(() => this.#lookup(pc, layout.SLOT_MISS_INDIRECT, t.likely));
         }
         this.give('i64', pc);
         return;
@@ -387,6 +388,7 @@ export class Lowering extends AtomicLowering {
         else this.#settle();
         this.storeStale(i, t.kind === 'call' && t.flagsDead === true ? [...o.hotParams, ...o.flagVars] : o.hotParams);
         if (t.kind === 'call') this.storePc(t.pc);
+        else if (o.relocatable) this.#recordTarget(pc);
         // Too deep: leave; the dispatcher goes on at state.pc with an empty stack.
         w.localGet(0);
         w.u8(W.i32Eqz);
@@ -406,7 +408,7 @@ export class Lowering extends AtomicLowering {
         }
         if (t.kind === 'call') {
           this.slot(t.pc);
-        } else this.#lookup(pc, layout.SLOT_MISS);
+        } else this.#lookup(pc, layout.SLOT_MISS, t.likely);
         if (pc >= 0) this.give('i64', pc);
         w.callIndirect(this.imports.regionType);
         for (const v of [...o.hotResults].reverse()) {
@@ -541,14 +543,42 @@ export class Lowering extends AtomicLowering {
     return local;
   }
 
-  /** Push the slot for the pc in `local` through the jump cache; on a miss `miss`, state.pc being set. */
-  #lookup(local: number, miss: number): void {
+  /** Note for optimised code where the indirect jump or call at this.pc goes. */
+  #recordTarget(local: number): void {
+    const w = this.w;
+    w.localGet(local);
+    w.u8(W.i32WrapI64);
+    w.i32Const(24);
+    w.u8(W.i32And);
+    w.localGet(local);
+    w.i64Const(0, layout.siteTag(this.pc) << 2);
+    w.u8(W.i64Or);
+    w.stateAccess(W.i64Store, layout.targetsOf(this.pc));
+  }
+
+  /** Push the slot for the pc in `local`, that of `likely` or through the jump cache; on a miss `miss`, state.pc being set. */
+  #lookup(local: number, miss: number, likely: number | undefined): void {
     const w = this.w;
     const o = this.options as RegionOptions;
-    const entry = this.take('i32');
     w.i32Const(0);
     w.localGet(local);
     w.stateAccess(W.i64Store, o.pcOffset);
+    if (likely === undefined) {
+      this.#lookupInCache(local, miss);
+      return;
+    }
+    w.localGet(local);
+    w.i64ConstOf(likely);
+    w.u8(W.i64Eq);
+    w.if(BLOCK.i32);
+    this.slot(likely);
+    w.u8(W.else);
+    this.#lookupInCache(local, miss);
+    w.u8(W.end);
+  }
+  #lookupInCache(local: number, miss: number): void {
+    const w = this.w;
+    const entry = this.take('i32');
     w.localGet(local);
     w.u8(W.i32WrapI64);
     w.localTee(entry);

@@ -14,7 +14,7 @@ import { crc32 } from 'node:zlib';
 import type { RegionObject } from './object.ts';
 import { RELOC } from './object.ts';
 
-const MAGIC = 'LGPACK04';
+const MAGIC = 'LGPACK05';
 /** Bytes before the index. */
 export const HEADER = 24;
 

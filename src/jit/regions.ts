@@ -1,7 +1,7 @@
 /** What is translated: regions by guest pc, by the page their code came from, and by the number that stack traces name. */
 import type { Lowered } from './lower.ts';
 import type { Counted } from './fork-needs.ts';
-import type { Extent } from './region.ts';
+import type { Extent } from './reach.ts';
 
 export interface Region {
   readonly pc: number;
@@ -27,6 +27,7 @@ export class Regions {
   /** For naming the place of a fault. */
   readonly #numbered = new Map<number, Region>();
   #nextNumber = 0;
+  #outdated = false;
 
   at(pc: number): Region | undefined {
     return this.#byPc.get(pc);
@@ -69,6 +70,7 @@ export class Regions {
     if (regions === undefined) return;
     this.#byPage.delete(page);
     for (const r of regions) {
+      if (r.optimised) this.#outdated = true;
       if (this.#byPc.get(r.pc) !== r) continue;
       this.#byPc.delete(r.pc);
       gone(r);
@@ -83,6 +85,16 @@ export class Regions {
       const set = this.#byPage.get(p);
       if (set?.delete(region) && set.size === 0) this.#byPage.delete(p);
     }
+  }
+
+  /**
+   * Whether optimised regions were dropped since this was asked last. They may be running, further up the stack, and contain
+   * functions of elsewhere: they must not be returned to.
+   */
+  takeOutdated(): boolean {
+    const was = this.#outdated;
+    this.#outdated = false;
+    return was;
   }
 
   /** No code refers to any of them. */

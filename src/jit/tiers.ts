@@ -3,7 +3,7 @@
  * (docs/decisions/tiers.md).
  */
 import * as layout from './layout.ts';
-import type { Extent } from './region.ts';
+import type { Extent } from './reach.ts';
 
 /** How far a region reaches: one run; or runs that were executed, as their counters tell. */
 export const BASELINE: Extent = { limit: 40, run: 40 };
@@ -151,6 +151,7 @@ export class Tiers {
     const least = Math.max(WORTH_JOINING, this.executed(pc) / 8);
     const chosen = new Map<number, number>();
     const targets = new Map<number, readonly number[]>();
+    const went = new Map<number, readonly number[]>();
     const extent = {
       ...OPTIMISED,
       worth: (pc: number): number => {
@@ -167,9 +168,30 @@ export class Tiers {
         targets.set(site, wanted);
         return wanted;
       },
+      called: (site: number): readonly number[] => {
+        const found = this.#recordedTargets(site)
+          .filter((t) => this.executed(t) >= WORTH_JOINING)
+          .sort((a, b) => this.executed(b) - this.executed(a));
+        went.set(site, found);
+        return found;
+      },
     };
-    const repeated = { ...OPTIMISED, worth: (pc: number) => chosen.get(pc) ?? 0, jumps: (site: number) => targets.get(site) ?? [] };
+    const repeated = {
+      ...OPTIMISED,
+      worth: (pc: number) => chosen.get(pc) ?? 0,
+      jumps: (site: number) => targets.get(site) ?? [],
+      called: (site: number) => went.get(site) ?? [],
+    };
     return { extent, repeated };
+  }
+  /** Where baseline code says that the indirect call or jump at `site` went. */
+  #recordedTargets(site: number): number[] {
+    const found: number[] = [];
+    for (let at = layout.targetsOf(site) >> 2, k = 0; k < 4; k++, at += 2) {
+      const high = (this.#words[at + 1] as number) >>> 0;
+      if (high >>> 2 === layout.siteTag(site)) found.push(((this.#words[at] as number) >>> 0) + (high & 3) * 4294967296);
+    }
+    return found;
   }
   /**
    * Where the indirect jump at `site` may go: of jumps close together one misses the jump cache for all, so what is known of

@@ -16,7 +16,8 @@ import { type Imports, type Lowered, Lowering, type RegionOptions } from './lowe
 import { FRAME_TYPE, importMemories } from './module-parts.ts';
 import { assemble, type RegionObject, RUNTIME_NAMES } from './object.ts';
 import type { Pack } from './pack.ts';
-import { type BuiltRegion, buildRegion, type CodeSource, type Extent, regionSize } from './region.ts';
+import { type CodeSource, type Extent, regionSize } from './reach.ts';
+import { type BuiltRegion, buildRegion } from './region.ts';
 import type { Region } from './regions.ts';
 import { BASELINE } from './tiers.ts';
 import { mulHiS, mulHiU } from './wide-multiply.ts';

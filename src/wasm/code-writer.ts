@@ -18,6 +18,7 @@ export const W = {
   i32LtS: 0x48,
   i64Eq: 0x51,
   i64Ne: 0x52,
+  i64Or: 0x84,
   i32Sub: 0x6b,
   i32And: 0x71,
   i32Xor: 0x73,
