@@ -221,6 +221,8 @@ describe('compiled programs', { concurrency: 2 }, () => {
   c('long-double.c', ['-static', '-lm'], [], 'musl-gcc');
   c('control.c');
   c('control.c', ['-O0']);
+  c('callees.c');
+  c('callees.c', ['-O1', '-fPIC', '-fno-plt']);
   c('memory.c');
   c('exceptions.cc');
   c('exceptions.cc', ['-static']);

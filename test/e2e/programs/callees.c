@@ -1,7 +1,6 @@
 /* Small functions called so often that a translator takes them into their callers, and what may be odd about them: they return
    elsewhere, return flags, fault, jump out, go on to other functions, are other ones now than before, or are written anew. */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
