@@ -16,6 +16,9 @@ const reloads = (t: Terminator): boolean => t.kind === 'call' || t.kind === 'cal
 
 const flagsDead = (t: Terminator): boolean => (t.kind === 'jump' || t.kind === 'call') && t.flagsDead === true;
 
+/** Ways out that store a variable for each block that sets it, from which on it is stored there (#seldomSet). */
+const WAYS_A_SETTER = 2;
+
 const KIND = { other: 0, effect: 1, load: 2 } as const;
 /** What `mark` has to know of an operation id. */
 const kindOf = new Uint8Array(0x400);
@@ -56,10 +59,12 @@ export class Analysis {
   staleOut = new Int32Array(64);
   staleIn = new Int32Array(64);
   /**
-   * `sync`: per position, variables that are stored at the end of the block, because memory may be asked for them later.
-   * Only the hot ones are then ever stale from one block to the next.
+   * Per position, variables that are stored at the end of the block, because memory may be asked for them later; they are
+   * never stale from one block to the next. With `sync` that is all but the hot ones, else those that few blocks set and many
+   * ways out would have to store, if any: see #seldomSet.
    */
   storeAtEnd = new Int32Array(64);
+  storesAtEnd = false;
   /** Variables live on entry. */
   liveIn = new Int32Array(64);
   /** By value: how often emitted operations use it. */
@@ -85,6 +90,10 @@ export class Analysis {
   /** Successors by block id while numbering, by position afterwards. */
   readonly #byId: (readonly Block[])[] = [];
   readonly #successors: (readonly Block[])[] = [];
+  /** By position. */
+  readonly #predecessors: number[][] = [];
+  /** Variables that are stored at the end of blocks. */
+  #eager = new Int32Array(4);
 
   /**
    * `precise`: an access that may fault needs all registers in state memory, so nothing set before it is dead, except
@@ -111,14 +120,19 @@ export class Analysis {
     this.#bits(this.#paramBits, hotParams);
     this.#bits(this.#resultBits, hotResults);
     this.#bits(this.#flagBits, flagVars);
+    this.storesAtEnd = false;
     if (isaVars > 0) {
       this.#localSets(ir, isaVars);
-      if (sync) this.#memory(ir, precise);
-      this.#stale(sync);
+      this.#eager.fill(0);
+      if (sync) for (let w = 0; w < this.words; w++) this.#eager[w] = ~((this.#paramBits[w] as number) | (this.#resultBits[w] as number));
+      this.#stale();
+      this.storesAtEnd = sync || (!precise && this.#seldomSet(isaVars));
+      if (this.storesAtEnd) this.#memory(ir, precise);
+      if (this.storesAtEnd && !sync) this.#stale();
       if (precise) this.#exposeStale(ir);
       this.#liveness();
     }
-    this.#mark(ir, isaVars, precise, sync);
+    this.#mark(ir, isaVars, precise);
   }
 
   #reserve(blocks: number, values: number): void {
@@ -199,11 +213,13 @@ export class Analysis {
     loopHead.fill(0, 0, n);
     this.reducible = true;
     idom[0] = 0;
+    this.#predecessors.length = 0;
     if (n === 1) {
+      this.#predecessors.push([0]);
       if ((this.#successors[0] as readonly Block[]).length > 0) loopHead[0] = 1;
       return;
     }
-    const preds: number[][] = [];
+    const preds = this.#predecessors;
     for (let i = 0; i < n; i++) preds.push([]);
     for (let i = 0; i < n; i++) {
       const t = (order[i] as Block).term as Terminator;
@@ -317,14 +333,71 @@ export class Analysis {
       }
     }
     for (let i = 0; i < n; i++)
-      for (let w = 0; w < words; w++) {
-        const hot = (this.#paramBits[w] as number) | (this.#resultBits[w] as number);
-        storeAtEnd[i * words + w] = (sets[i * words + w] as number) & (out[i * words + w] as number) & ~hot;
+      for (let w = 0; w < words; w++)
+        storeAtEnd[i * words + w] = (sets[i * words + w] as number) & (out[i * words + w] as number) & (this.#eager[w] as number);
+  }
+
+  /**
+   * Optimised code has dozens of ways out, most of them never gone, and each stores what is stale there. What few blocks set is
+   * better stored by those, unless they belong to a loop that calls nothing: such loops run without stores. Sets #eager.
+   */
+  #seldomSet(isaVars: number): boolean {
+    const { words, order, spends, staleIn, staleOut } = this;
+    const sets = this.#sets;
+    const n = order.length;
+    const ways = new Int32Array(isaVars);
+    const setters = new Int32Array(isaVars);
+    const count = (counts: Int32Array, bits: Int32Array, i: number): void => {
+      for (let w = 0; w < words; w++)
+        for (let rest = bits[i * words + w] as number; rest !== 0; rest &= rest - 1) {
+          const x = w * 32 + 31 - Math.clz32(rest & -rest);
+          counts[x] = (counts[x] as number) + 1;
+        }
+    };
+    for (let i = 0; i < n; i++) {
+      const { kind } = (order[i] as Block).term as Terminator;
+      if (kind !== 'goto' && kind !== 'branch' && kind !== 'switch') count(ways, staleOut, i);
+      if (spends[i] === 1) count(ways, staleIn, i);
+      count(setters, sets, i);
+    }
+    const tight = this.#loopsWithoutCalls();
+    const kept = new Int32Array(words);
+    for (let i = 0; i < n; i++)
+      if (tight[i] === 1) for (let w = 0; w < words; w++) kept[w] = (kept[w] as number) | (sets[i * words + w] as number);
+    let any = false;
+    for (let x = 0; x < isaVars; x++) {
+      const w = x >> 5;
+      const never = (kept[w] as number) | (this.#paramBits[w] as number) | (this.#resultBits[w] as number) | (this.#flagBits[w] as number);
+      if ((setters[x] as number) === 0 || (setters[x] as number) * WAYS_A_SETTER > (ways[x] as number) || ((never >> (x & 31)) & 1) === 1) continue;
+      this.#eager[w] = (this.#eager[w] as number) | (1 << (x & 31));
+      any = true;
+    }
+    return any;
+  }
+  /** By position: whether the block belongs to such a loop. */
+  #loopsWithoutCalls(): Uint8Array {
+    const { order, loopHead } = this;
+    const n = order.length;
+    const found = new Uint8Array(n);
+    for (let head = 0; head < n; head++) {
+      if (loopHead[head] === 0) continue;
+      const body = new Set([head]);
+      const work = (this.#predecessors[head] ?? []).filter((p) => p >= head);
+      let calls = false;
+      while (work.length > 0) {
+        const b = work.pop() as number;
+        if (body.has(b)) continue;
+        body.add(b);
+        work.push(...(this.#predecessors[b] as number[]));
       }
+      for (const b of body) if (reloads((order[b] as Block).term as Terminator)) calls = true;
+      if (!calls) for (const b of body) found[b] = 1;
+    }
+    return found;
   }
 
   /** Forward: which variables may differ from state memory. */
-  #stale(sync: boolean): void {
+  #stale(): void {
     const { words, order, number, staleIn, staleOut } = this;
     const sets = this.#sets;
     const n = order.length;
@@ -335,9 +408,8 @@ export class Analysis {
       for (let i = 0; i < n; i++) {
         const t = (order[i] as Block).term as Terminator;
         for (let w = 0; w < words; w++) {
-          const lazy = sync ? (this.#paramBits[w] as number) | (this.#resultBits[w] as number) : -1;
           const k = i * words + w;
-          staleOut[k] = (staleIn[k] as number) | ((sets[k] as number) & lazy);
+          staleOut[k] = (staleIn[k] as number) | ((sets[k] as number) & ~(this.#eager[w] as number));
         }
         for (const s of this.#successors[i] as readonly Block[]) {
           const j = number[s.id] as number;
@@ -420,7 +492,7 @@ export class Analysis {
   }
 
   /** Dead sets, then what is needed and how often. */
-  #mark(ir: Builder, isaVars: number, precise: boolean, sync: boolean): void {
+  #mark(ir: Builder, isaVars: number, precise: boolean): void {
     const { words, order, needed, uses, crosses } = this;
     const { op, a } = ir;
     const owner = this.#owner;
@@ -429,7 +501,7 @@ export class Analysis {
     for (let i = 0; i < n; i++) {
       const b = order[i] as Block;
       owner.fill(i, b.start, b.end);
-      for (let w = 0; w < words; w++) live[w] = (this.#liveOut[i * words + w] as number) | (sync ? (this.storeAtEnd[i * words + w] as number) : 0);
+      for (let w = 0; w < words; w++) live[w] = (this.#liveOut[i * words + w] as number) | (this.storesAtEnd ? (this.storeAtEnd[i * words + w] as number) : 0);
       for (let v = b.end - 1; v >= b.start; v--) {
         const o = op[v] as number;
         if (precise && mayFault(ir, v))

@@ -207,7 +207,7 @@ export class Lowering extends AtomicLowering {
     const t = b.term as Terminator;
     if (this.options?.precise === true)
       for (let k = 0; k < an.words; k++) this.staleNow[k] = an.staleIn[i * an.words + k] as number;
-    else if (this.options?.sync === true) this.staleNow.fill(0);
+    else if (this.an.storesAtEnd) this.staleNow.fill(0);
     this.pendingLoads.length = 0;
     for (const x of this.gotten) this.pendingGet[x] = -1;
     this.gotten.length = 0;
@@ -292,7 +292,7 @@ export class Lowering extends AtomicLowering {
   #terminator(i: number, b: Block, t: Terminator): void {
     const w = this.w;
     const o = this.options;
-    if (o?.sync === true) {
+    if (this.an.storesAtEnd) {
       for (let k = 0; k < this.an.words; k++)
         this.staleNow[k] = (this.staleNow[k] as number) & (this.an.storeAtEnd[i * this.an.words + k] as number);
       this.storeSet(this.staleNow, 0, []);
