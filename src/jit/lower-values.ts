@@ -310,7 +310,8 @@ export class ValueLowering {
       case OP.mulHiS:
         this.value(a);
         this.value(b);
-        this.callImport(this.imports.helper(op === OP.mulHiU ? mulHiU : mulHiS));
+        if (this.options?.relocatable === false) this.mulHigh(op === OP.mulHiS);
+        else this.callImport(this.imports.helper(op === OP.mulHiU ? mulHiU : mulHiS));
         return;
       case OP.call:
         this.callOperands(v);
@@ -336,6 +337,65 @@ export class ValueLowering {
         if (info.kind === 'lane') w.u8(c);
       }
     }
+  }
+
+  /** As the helpers of wide-multiply.ts have it, of the two values on the stack: a call would cost more, and spill what is in registers. */
+  protected mulHigh(signed: boolean): void {
+    const w = this.w;
+    const take = (): number => this.take('i64');
+    const [a, b, aHigh, bHigh, u] = [take(), take(), take(), take(), take()];
+    const half = (x: number, high: number): void => {
+      w.localGet(x);
+      w.i64ConstOf(32);
+      w.u8(W.i64ShrU);
+      w.localSet(high);
+    };
+    const low = (x: number): void => {
+      w.localGet(x);
+      w.i64ConstOf(0xffffffff);
+      w.u8(I64_AND);
+    };
+    const times = (x: number): void => {
+      w.localGet(x);
+      w.u8(W.i64Mul);
+    };
+    const carry = (): void => {
+      w.i64ConstOf(32);
+      w.u8(W.i64ShrU);
+      w.u8(I64_ADD);
+    };
+    w.localSet(b);
+    w.localSet(a);
+    half(a, aHigh);
+    half(b, bHigh);
+    // u = aHigh × bLow + (aLow × bLow >> 32)
+    low(b);
+    times(aHigh);
+    low(a);
+    low(b);
+    w.u8(W.i64Mul);
+    carry();
+    w.localSet(u);
+    // aHigh × bHigh + (u >> 32) + (aLow × bHigh + uLow >> 32)
+    w.localGet(aHigh);
+    times(bHigh);
+    w.localGet(u);
+    carry();
+    low(a);
+    times(bHigh);
+    low(u);
+    w.u8(I64_ADD);
+    carry();
+    if (signed)
+      for (const [x, y] of [[a, b], [b, a]] as const) {
+        w.localGet(x);
+        w.i64ConstOf(63);
+        w.u8(W.i64ShrS);
+        w.localGet(y);
+        w.u8(I64_AND);
+        w.u8(W.i64Sub);
+      }
+    for (const x of [a, b, aHigh, bHigh, u]) this.give('i64', x);
   }
 
   /**

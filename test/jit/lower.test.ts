@@ -125,7 +125,8 @@ function build(ir: Builder, next: (n: number) => number): Block {
           break;
         }
         case 6:
-          pool.push(...ir.call(next(2) === 0 ? mulHiU : mulHiS, [pick('i64'), pick('i64')]));
+          if (next(2) === 0) pool.push(...ir.call(next(2) === 0 ? mulHiU : mulHiS, [pick('i64'), pick('i64')]));
+          else pool.push(next(2) === 0 ? ir.mulHiU(pick('i64'), pick('i64')) : ir.mulHiS(pick('i64'), pick('i64')));
           break;
         default: {
           const info = numeric[next(numeric.length)] as NonNullable<(typeof numeric)[0]>;
