@@ -133,7 +133,7 @@ test('every row decodes as iced-x86 decodes it', (t) => {
       const ours = decoder.decode(bytes, 0, PC);
       const theirs = icedDecode(bytes);
       if (ours === undefined) problems.push(`${row.mnemonic} "${row.text}" ${hex(bytes)}: incomplete`);
-      else if (ours.enc === UNDEFINED && !theirs.valid) continue; // a gather whose registers coincide
+      else if ((ours.enc === UNDEFINED || ours.enc === TOO_LONG) && !theirs.valid) continue; // a gather whose registers coincide; all prefixes at once
       else if (!agree(ours, theirs) && excused(ours, theirs) === undefined) problems.push(`${row.mnemonic} "${row.text}" ${hex(bytes)}: ${formatInsn(ours)} (${ours.length}), iced ${theirs.valid ? theirs.text : 'invalid'} (${theirs.length})`);
     }
   }
