@@ -133,9 +133,11 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
   const vsib = operands.find((o) => o.place === 'vsib');
   let vvvv = vex && operands.some((o) => o.place === 'H' || o.place === 'B') ? random.below(16) : 0;
   let rexW = opcode.w === 1;
+  // far pointers with 64-bit offsets are Intel's only: an AMD processor reads six bytes whatever REX.W is
+  const far = opcode.byte === 0xff && opcode.map === 0 && (opcode.digit === 3 || opcode.digit === 5);
   let prefix66 = opcode.prefix === 1;
   const sized = operands.some((o) => o.width === 'v' || o.width === 'z' || o.width === 'y') || rowOptions.sized !== undefined;
-  if (!vex && opcode.w < 0 && random.chance(sized ? 0.4 : 0.05)) rexW = true;
+  if (!vex && !far && opcode.w < 0 && random.chance(sized ? 0.4 : 0.05)) rexW = true;
   if (!vex && opcode.prefix < 0 && sized && !rowOptions.f64 && random.chance(0.25)) prefix66 = true;
   const opSize = rexW || rowOptions.f64 ? 64 : prefix66 && opcode.prefix < 0 ? 16 : rowOptions.d64 ? 64 : 32;
   let rex = (rexW ? 8 : 0) | (random.chance(0.5) ? random.below(8) : 0);
@@ -260,8 +262,8 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
   const isMemory = opcode.modrm && (tail[0] as number) < 0xc0;
   if (rowOptions.lock === true && isMemory && random.chance(0.3)) out.push(0xf0);
   if (address32) out.push(0x67);
-  // Those without effect may stand on either side; but where Linux stands in for the processor (UMIP), it takes one alone.
-  const several = rowOptions.group !== 'umip' || segment === 0;
+  // Those without effect may stand on either side; but where Linux stands in for the processor (UMIP), it takes no two.
+  const several = rowOptions.group !== 'umip';
   if (several && random.chance(0.03)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
   if (segment !== 0) out.push(0x65);
   if (several && random.chance(0.01)) out.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
@@ -303,7 +305,7 @@ export function encodeRandom(row: Encoding, random: Random, state: NativeState, 
       return encodeRandom(row, random, state, options);
     }
   }
-  // all prefixes at once can make 16 bytes, which is no instruction, and no part of a program
-  if (options.sequence === true && out.length > 15) return encodeRandom(row, random, state, options);
+  // all prefixes at once can make 16 bytes, which is no instruction
+  if (out.length > 15) return encodeRandom(row, random, state, options);
   return { bytes: Uint8Array.from(out), operand };
 }
