@@ -64,6 +64,7 @@ const FORK_NEEDS = 65536;
 const SIGSEGV = 11;
 const PROT_WRITE = 2;
 const SEGV_MAPERR = 1;
+const SEGV_ACCERR = 2;
 const SI_KERNEL = 0x80;
 
 export { cpuHelp } from './isa/x86_64/cpuid.ts';
@@ -241,7 +242,7 @@ class Emulator {
         const least = Math.min(options.codeMemory, LEAST_CODE_MEMORY);
         return Math.max(options.codeMemory / self.#process.threadCount, least);
       },
-      fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
+      fetchFault: (pc) => this.#fetchFault(pc),
       poll: () => this.#poll(),
       compareExchange: (address, size, at) => host.compareExchange(address, size, machine.stateAddress + at),
       processor: () => host.processor(),
@@ -271,7 +272,7 @@ class Emulator {
       syscall: () => this.#syscall(),
       trap: (number) => this.#trap(number),
       signal: (t) => this.#signal(t),
-      fetchFault: (pc) => this.#fault(SIGSEGV, space.protAt(pc) === 0 ? SEGV_MAPERR : 2, pc),
+      fetchFault: (pc) => this.#fetchFault(pc),
       memoryFault: (pc, wild) => (wild ? this.#wildFault(pc, true) : this.#memoryFault(true)),
     });
     // However the process ends, these come first.
@@ -583,6 +584,11 @@ class Emulator {
       return true;
     }
     throw error;
+  }
+
+  /** `pc` is not executable. */
+  #fetchFault(pc: number): void {
+    this.#fault(SIGSEGV, this.#machine.space.protAt(pc) === 0 ? SEGV_MAPERR : SEGV_ACCERR, pc);
   }
 
   /** The instruction at the guest's pc met memory that the host refuses. `precise`: all registers are as they were before it. */

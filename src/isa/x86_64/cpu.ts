@@ -11,8 +11,8 @@ import { fxrstorState, FXSAVE_SIZE, fxsaveState, initialState, xrstorState, xsav
 /** 64-bit registers by name; everything else has a case of its own. */
 const WORDS = new Map<string, number>([...GPR_NAMES.map((name, k) => [name, STATE.gpr + 8 * k] as const), ['rip', STATE.rip], ['fs_base', STATE.fsBase], ['gs_base', STATE.gsBase]]);
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
-/** System-call arguments: rdi rsi rdx r10 r8 r9. */
 const argument = (n: number): number => STATE.gpr + 8 * n;
+/** System-call arguments: rdi rsi rdx r10 r8 r9. */
 const ARGUMENTS = [argument(7), argument(6), argument(2), argument(10), argument(8), argument(9)] as const;
 const RAX = STATE.gpr;
 /** The same for who makes calls from state memory itself. */
